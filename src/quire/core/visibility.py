@@ -1,0 +1,75 @@
+"""Who sees whom: comparable values, joined by `&`, that attention turns into masks.
+
+Legend: L positions of one sequence. `mask(L)[i, j]` is True where position i may look at position j.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Visibility(ABC):
+    """A rule over the positions of one sequence; equal rules share one attention call."""
+
+    @abstractmethod
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        """The rule as booleans [L, L]; every row has at least one True (its own position)."""
+
+    def __and__(self, other: Visibility) -> Visibility:
+        if self == other or isinstance(other, Full):
+            return self
+        return other if isinstance(self, Full) else Both(self, other)
+
+
+@dataclass(frozen=True)
+class Full(Visibility):
+    """Everyone sees everyone: BERT. Never built as a mask."""
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        return np.ones((length, length), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Causal(Visibility):
+    """A position sees itself and what came before: GPT. Never built as a mask."""
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        return np.tri(length, dtype=bool)
+
+
+@dataclass(frozen=True)
+class Prefix(Visibility):
+    """The first `size` positions see each other, the rest is causal: prefix LM, UniLM. Prefix(0) is Causal."""
+
+    size: int
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        seen = np.tri(length, dtype=bool)
+        seen[:, : self.size] = True
+        return seen
+
+
+@dataclass(frozen=True)
+class Window(Visibility):
+    """A position sees `radius` neighbours on either side: local attention."""
+
+    radius: int
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        place = np.arange(length)
+        return np.abs(place[:, None] - place[None, :]) <= self.radius
+
+
+@dataclass(frozen=True)
+class Both(Visibility):
+    """Where two rules agree."""
+
+    one: Visibility
+    other: Visibility
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        return self.one.mask(length) & self.other.mask(length)
