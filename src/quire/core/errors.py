@@ -1,13 +1,13 @@
 """What can go wrong, as a tree; the command line turns each into one line and an exit code.
 
-    QuireError                 1
-    ├── BadInput               2   the person's files or settings: what, where, what to do
-    ├── Diverged               3   the loss became NaN or infinite
-    └── Stopped               75   Ctrl-C or SIGTERM: state is saved, the same command goes on
+QuireError                 1
+├── BadInput               2   the person's files or settings: what, where, what to do
+├── Diverged               3   the loss became NaN or infinite
+└── Stopped               75   Ctrl-C or SIGTERM: state is saved, the same command goes on
 """
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 

@@ -61,7 +61,8 @@ class Window(Visibility):
 
     def mask(self, length: int) -> npt.NDArray[np.bool_]:
         place = np.arange(length)
-        return np.abs(place[:, None] - place[None, :]) <= self.radius
+        seen: npt.NDArray[np.bool_] = np.abs(place[:, None] - place[None, :]) <= self.radius
+        return seen
 
 
 @dataclass(frozen=True)
