@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +35,7 @@ class Vocab:
     mask: int
     special: frozenset[int]
 
+    @cached_property
     def ordinary(self) -> Ints:
         """The ids of all tokens that are not special, ascending."""
         return np.setdiff1d(np.arange(self.size), sorted(self.special))

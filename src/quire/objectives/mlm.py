@@ -1,0 +1,34 @@
+"""Masked language modelling: BERT, RoBERTa, whole-word masks (Devlin et al. 2019, section 3.1; survey: MLM).
+
+L = - mean over asked positions of log p(truth | damaged sequence)
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from quire.core.example import Example, World
+from quire.core.random import Rng
+from quire.core.spec import Backbone, HeadSpec, TokenHead
+from quire.nn.losses import cross_entropy
+from quire.nn.model import Step
+from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.select import Exact, Select
+from quire.objectives.base import Objective
+
+
+class Mlm(Objective):
+    """Choose tokens, show something else, ask for the truth."""
+
+    select: Select = Exact()
+    rewrite: Rewrite = Mask()
+
+    def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        where = self.select.choose(example.free, example.starts, rng)
+        return example.ask(self.slot, where, self.rewrite.apply(example.tokens, where, world.vocab, rng))
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
+        return {self.slot: TokenHead()}
+
+    def loss(self, step: Step) -> Tensor:
+        return cross_entropy(step.logits(self.slot), step.answers(self.slot))

@@ -1,0 +1,37 @@
+"""Sequence to class: y = argmax softmax(head(state of [CLS])) (survey: Class; Devlin et al. 2019, section 4.1)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quire.core.example import Example, Passage, World
+from quire.core.spec import Backbone, HeadSpec, Rate, SequenceHead
+from quire.nn.losses import cross_entropy
+from quire.nn.model import Step
+from quire.paradigms.base import Paradigm
+
+
+class Classify(Paradigm):
+    """One label for a text or a pair of texts."""
+
+    labels: tuple[str, ...]
+    dropout: Rate = 0.1
+
+    def format(self, passages: Sequence[Passage], label: str | None, world: World) -> Example:
+        example = Example.of(world.vocab, *passages)
+        return example if label is None else example.label(self.slot, self.labels.index(label))
+
+    def gold(self, example: Example) -> str:
+        return self.labels[int(example.answers[self.slot][0])]
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
+        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout)}
+
+    def loss(self, step: Step) -> Tensor:
+        return cross_entropy(step.logits(self.slot), step.answers(self.slot))
+
+    def decode(self, step: Step) -> Tensor:
+        probabilities = torch.softmax(step.scores(self.slot, step.batch.first).float(), dim=-1)
+        return probabilities[torch.from_numpy(np.argsort(step.batch.order))]

@@ -1,0 +1,60 @@
+"""Answers for many examples: sorted by length, packed to a budget of tokens, back in the order they came in."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from quire.core.example import Batch, Example
+from quire.nn.model import Model, Packed, Step
+from quire.paradigms import Paradigm
+
+TOKENS = 4096
+"""Tokens of one packed batch: large enough to fill the matrix units, small enough for the cache."""
+
+
+def batches(examples: Sequence[Example], tokens: int = TOKENS) -> Iterator[npt.NDArray[np.int64]]:
+    """Indices of examples by length, cut so that a batch holds at most `tokens` (or one example)."""
+    lengths = np.array([len(example) for example in examples], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    start, held = 0, 0
+    for place, index in enumerate(order):
+        if held and held + lengths[index] > tokens:
+            yield order[start:place]
+            start, held = place, 0
+        held += int(lengths[index])
+    if len(order):
+        yield order[start:]
+
+
+@torch.inference_mode()
+def predict(model: Model, paradigm: Paradigm, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
+    """Probabilities [examples, classes]."""
+    return _collected(model, examples, paradigm.decode)
+
+
+@torch.inference_mode()
+def embed(model: Model, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
+    """The mean of the last states of each sequence, [examples, width]: sentence-transformers' mean pooling."""
+    return _collected(model, examples, mean_states)
+
+
+def mean_states(step: Step) -> Tensor:
+    """[S, W] in the order the examples came in."""
+    states, lengths = step.encode(), step.batch.lengths
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+    sums = torch.zeros(len(lengths), states.shape[1], device=states.device).index_add_(0, owner, states)
+    return (sums / lengths[:, None])[torch.from_numpy(np.argsort(step.batch.order))]
+
+
+def _collected(model: Model, examples: Sequence[Example], answer: Callable[[Step], Tensor]) -> npt.NDArray[np.float32]:
+    model.eval()
+    device = next(model.parameters()).device
+    rows: list[npt.NDArray[np.float32] | None] = [None] * len(examples)
+    for indices in batches(examples):
+        step = Step(model, Packed(Batch.pack([examples[i] for i in indices]), device))
+        for index, row in zip(indices, answer(step).float().cpu().numpy(), strict=True):
+            rows[index] = row
+    return np.stack([row for row in rows if row is not None])

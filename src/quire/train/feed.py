@@ -1,0 +1,79 @@
+"""What batch t is: a pure function of (examples, objectives, seed, t), so that seeking costs nothing."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from quire.core.example import Batch, Example, Passage, Vocab, World
+from quire.core.random import Rng, rng
+from quire.objectives import Objective
+from quire.text.packing import Plan
+
+
+class Examples(Protocol):
+    """Something that gives example i, drawn anew for each epoch where it has choices."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def example(self, index: int, rng: Rng) -> Example: ...
+
+
+class Chunked(Protocol):
+    """Something that cuts a corpus into chunks of one or more passages."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def passages(self, index: int, rng: Rng) -> Sequence[Passage]: ...
+
+
+class Corpus:
+    """Chunks of a corpus as examples."""
+
+    def __init__(self, chunks: Chunked, vocab: Vocab) -> None:
+        self.chunks, self.vocab = chunks, vocab
+        self.fingerprint = chunks.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def example(self, index: int, rng: Rng) -> Example:
+        return Example.of(self.vocab, *self.chunks.passages(index, rng))
+
+
+class Fixed:
+    """Examples that stand in memory: labelled data."""
+
+    def __init__(self, examples: Sequence[Example], fingerprint: str) -> None:
+        self.examples, self.fingerprint = examples, fingerprint
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def example(self, index: int, rng: Rng) -> Example:
+        return self.examples[index]
+
+
+class Feed:
+    """Batches of corrupted examples by step. `batch` counts the sequences of one update."""
+
+    def __init__(
+        self, examples: Examples, objectives: Sequence[Objective], world: World, *, batch: int, seed: int
+    ) -> None:
+        self.examples, self.objectives, self.world = examples, objectives, world
+        self.size, self.seed = batch, seed
+        self.plan = Plan(len(examples), seed)
+
+    def at(self, step: int, *, parts: int = 1) -> list[Batch]:
+        """The examples of update `step`, corrupted and packed, in `parts` near-equal micro-batches."""
+        made = [self._made(epoch, index) for epoch, index in self.plan.at(step, self.size)]
+        return [Batch.pack(made[p::parts]) for p in range(min(parts, len(made)))]
+
+    def _made(self, epoch: int, index: int) -> Example:
+        draw = rng(self.seed, "example", epoch, index)
+        example = self.examples.example(index, draw)
+        for objective in self.objectives:
+            example = objective.corrupt(example, self.world, draw)
+        return example

@@ -1,0 +1,35 @@
+"""The log of a run: one JSON object a line, always on disk, cut back to the checkpoint when a run goes on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Log:
+    """Appends records to `log.jsonl`; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, record: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole records; a line cut short by a crash is left out."""
+        if not self.path.exists():
+            return []
+        records = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged after `step`: those steps are about to be made again."""
+        kept = [record for record in self.read() if record.get("step", 0) <= step]
+        draft = self.path.with_suffix(".tmp")
+        draft.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
+        draft.replace(self.path)

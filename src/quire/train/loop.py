@@ -1,0 +1,230 @@
+"""The loop: one for pre-training and fine-tuning.
+
+Update t is a function of (seed, t) and the state before it: the batch comes from the feed, dropout from a seed drawn
+for t. So a run that is stopped and goes on gives the same weights, bit for bit, as one that was never disturbed.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quire.core.errors import BadInput, Diverged, Stopped
+from quire.core.example import World
+from quire.core.random import seed_of
+from quire.core.spec import Backbone, HeadSpec, TokenHead
+from quire.nn.model import Model, Packed, Step
+from quire.objectives import Objective
+from quire.train import checkpoint
+from quire.train.feed import Examples, Feed
+from quire.train.log import Log
+from quire.train.machine import matrix_peak, training_flops
+from quire.train.optim import Optimizer, TrainPlan
+from quire.train.progress import Progress, Silent
+from quire.train.signals import StopRequest
+from quire.tuning import Strategy
+from quire.tuning.full import Full
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides what a run computes."""
+
+    examples: Examples
+    objectives: tuple[Objective, ...]
+    world: World
+    plan: TrainPlan
+    strategy: Strategy = field(default_factory=Full)
+    seed: int = 0
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to go on: the data, the settings and the seed."""
+        return {
+            "data": self.examples.fingerprint,
+            "objectives": [o.model_dump(mode="json") for o in self.objectives],
+            "plan": self.plan.model_dump(mode="json", exclude={"checkpoint_every", "keep"}),
+            "strategy": self.strategy.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+
+
+def planned_heads(objectives: Sequence[Objective], backbone: Backbone, world: World) -> dict[str, HeadSpec]:
+    """The heads that the objectives ask for; one name with two shapes is an error before anything is built."""
+    heads: dict[str, HeadSpec] = {}
+    for objective in objectives:
+        for name, spec in objective.parts(backbone, world).items():
+            if heads.setdefault(name, spec) != spec:
+                raise BadInput(
+                    f"objectives: two want a head named {name!r}, as {heads[name]} and as {spec}; rename one"
+                )
+    return heads
+
+
+def fit(
+    model: Model,
+    job: Job,
+    *,
+    folder: Path | None = None,
+    title: str = "train",
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    watch: Callable[[int], Mapping[str, float]] | None = None,
+    watch_every: int = 0,
+) -> list[dict[str, Any]]:
+    """Train `model` in place for `job.plan.steps` updates and return the log.
+
+    With a `folder`, checkpoints and `log.jsonl` are kept there, and a folder with a checkpoint of the same job goes on
+    from it. `watch(step)` gives figures for the log every `watch_every` updates and at the end.
+    Raises Stopped when `stop` was requested (state saved) and Diverged when the loss is not finite.
+    """
+    run = _Run(model, job, folder)
+    start = run.resume()
+    progress = progress or Silent()
+    progress.start(title, job.plan.steps, start)
+    with torch.random.fork_rng(devices=[]):
+        for t in range(start, job.plan.steps):
+            record = run.update(t)
+            done = t + 1
+            if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
+                record |= watch(done)
+            run.note(record)
+            progress.update(done, _figures(record))
+            if folder and (done % job.plan.checkpoint_every == 0 or done == job.plan.steps or stop):
+                run.save(done)
+            if stop and done < job.plan.steps:
+                where = f"; state saved in {folder}, the same command goes on" if folder else ""
+                raise Stopped(f"{title}: stopped by {stop.reason} after step {done}{where}")
+    model.eval()
+    return run.records
+
+
+class _Run:
+    """One fit on its way: the optimiser, the log and the checkpoints of a job."""
+
+    def __init__(self, model: Model, job: Job, folder: Path | None) -> None:
+        self.model, self.job, self.folder = job.strategy.prepare(model), job, folder
+        self.objectives = (*job.objectives, *job.strategy.terms())
+        self.feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
+        self.optimizer = Optimizer(job.strategy.groups(model), job.plan)
+        self.device = next(model.parameters()).device
+        self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
+        self.records: list[dict[str, Any]] = []
+        self.log = Log(folder / "log.jsonl") if folder else None
+        self.saved: Path | None = None
+
+    def update(self, t: int) -> dict[str, Any]:
+        """One update: forward, backward, optimiser; returns what to log of it."""
+        begin = time.perf_counter()
+        plan, job = self.job.plan, self.job
+        self.model.train()
+        job.strategy.before_step(self.model, t)
+        torch.manual_seed(seed_of(job.seed, "dropout", t))
+        batches = self.feed.at(t, parts=plan.accumulate)
+        losses = dict.fromkeys((o.slot for o in self.objectives), 0.0)
+        tokens = work = 0
+        for batch in batches:
+            packed = Packed(batch, self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                step = Step(self.model, packed)
+                terms = {o.slot: o.weight * o.loss(step) / len(batches) for o in self.objectives}
+            for slot, term in terms.items():
+                losses[slot] += float(term.detach())
+            self._check(losses, t)
+            total: Tensor = torch.stack(list(terms.values())).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            tokens += len(batch.tokens)
+            work += _flops(self.model, packed)
+        rate, norm = self.optimizer.step(t)
+        job.strategy.after_step(self.model, t)
+        seconds = time.perf_counter() - begin
+        return {
+            "step": t + 1,
+            "loss": sum(losses.values()),
+            **({f"loss_{slot}": value for slot, value in losses.items()} if len(losses) > 1 else {}),
+            "lr": plan.lr * rate,
+            "grad_norm": norm,
+            "tokens": tokens,
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds,
+            "peak_share": work / seconds / self.peak,
+        }
+
+    def _check(self, losses: Mapping[str, float], t: int) -> None:
+        for slot, value in losses.items():
+            if not math.isfinite(value):
+                last = f"the last good checkpoint is {self.saved}" if self.saved else "there is no checkpoint yet"
+                raise Diverged(f"step {t + 1}: the loss of {slot} is {value}; {last}; lower lr or raise warmup")
+
+    def note(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        if self.log:
+            self.log.write(record)
+
+    def save(self, step: int) -> None:
+        assert self.folder
+        tensors, state = self._optimizer_state()
+        self.saved = checkpoint.save(
+            self.folder / "checkpoints",
+            step=step,
+            tensors={"model": self.model.state_dict(), **tensors},
+            state={"job": self.job.identity(), "optimizer": state},
+            keep=self.job.plan.keep,
+        )
+
+    def resume(self) -> int:
+        """Load the newest whole checkpoint of the same job, if there is one; returns the updates already made."""
+        if self.folder is None:
+            return 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.saved = checkpoint.latest(self.folder / "checkpoints")
+        if self.saved is None:
+            if self.log:
+                self.log.rewind(0)
+            return 0
+        found = checkpoint.load(self.saved)
+        _same(found.state["job"], self.job.identity(), self.saved)
+        self.model.load_state_dict(dict(found.tensors["model"]))
+        self._restore_optimizer(found)
+        if self.log:
+            self.log.rewind(found.step)
+            self.records = self.log.read()
+        return found.step
+
+    def _names(self) -> dict[str, torch.nn.Parameter]:
+        return dict(self.model.named_parameters())
+
+    def _optimizer_state(self) -> tuple[dict[str, Mapping[str, Tensor]], dict[str, Any]]:
+        tensors, state = {}, {}
+        for name, part in self.optimizer.parts.items():
+            tensors[name], state[name] = checkpoint.flatten_optimizer(part, self._names())
+        return tensors, state
+
+    def _restore_optimizer(self, found: checkpoint.Checkpoint) -> None:
+        for name, part in self.optimizer.parts.items():
+            checkpoint.restore_optimizer(part, self._names(), found.tensors[name], found.state["optimizer"][name])
+
+
+def _same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    for key, value in now.items():
+        if saved.get(key) != value:
+            raise BadInput(f"{path}: a checkpoint of another run: its {key} is not this one's; take another folder")
+
+
+def _flops(model: Model, packed: Packed) -> int:
+    squares = sum(run.sequences * run.length**2 for run in packed.layout)
+    scored = sum(
+        len(positions) for slot, positions in packed.asked.items() if isinstance(model.head_specs.get(slot), TokenHead)
+    )
+    return training_flops(model.spec, tokens=len(packed.tokens), squares=squares, asked=scored)
+
+
+def _figures(record: Mapping[str, Any]) -> str:
+    speed = f"{record['tokens_per_second']:,.0f} tokens/s"
+    share = "" if math.isnan(record["peak_share"]) else f", {record['peak_share']:.0%} of the matrix peak"
+    dev = "".join(f"  {key} {value:.3f}" for key, value in record.items() if key.startswith("dev_"))
+    return f"loss {record['loss']:.3f}  {speed}{share}{dev}"

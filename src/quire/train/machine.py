@@ -1,0 +1,51 @@
+"""What this machine is and can do: the matrix peak that progress is measured against.
+
+Legend: N tokens, L length of a sequence, W width, F inner width, V vocabulary, M asked positions.
+"""
+
+import os
+import platform
+import time
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from quire.core.spec import Backbone
+
+
+@cache
+def matrix_peak(threads: int, size: int = 1024, seconds: float = 0.2) -> float:
+    """FLOP/s of an fp32 matrix product of this `size` with the threads torch has now, the best of repeats."""
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    best, until = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def training_flops(spec: Backbone, *, tokens: int, squares: int, asked: int) -> int:
+    """FLOPs of one forward and backward pass: 3 x 2 x multiply-adds of the matrix products.
+
+    `squares` is the sum of L^2 over sequences (attention); vocabulary scores count at `asked` positions only.
+    """
+    matrices = spec.depth * (4 * spec.width**2 + 2 * spec.width * spec.ffn)
+    attention = spec.depth * 2 * spec.width
+    return 6 * (tokens * matrices + squares * attention + asked * spec.vocab * spec.width)
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

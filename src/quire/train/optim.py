@@ -1,0 +1,116 @@
+"""Optimisers, parameter groups and learning-rate schedules.
+
+AdamW is torch's (decoupled decay, Loshchilov and Hutter 2019), Muon is torch's (Jordan et al. 2024) for hidden
+matrices with AdamW for the rest.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from quire.core.config import Settings
+from quire.core.spec import Size
+from quire.tuning.base import Group
+
+Schedule: TypeAlias = Literal["linear", "cosine", "wsd", "inverse_sqrt", "constant"]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainPlan(Settings):
+    """How a model is trained; the published settings of a recipe stand here."""
+
+    steps: Size
+    batch: Size = 32
+    accumulate: Size = 1
+    lr: Annotated[float, Field(gt=0)] = 5e-5
+    warmup: Annotated[int, Field(ge=0)] | None = None
+    """Steps of warm-up; without it, a tenth of all steps."""
+    schedule: Schedule = "linear"
+    decay_share: Share = 0.2
+    """The last share of the steps in which `wsd` falls to 0, as 1 - sqrt."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_lr: Annotated[float, Field(gt=0)] = 0.02
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """The largest norm of the gradient; 0 leaves it as it is."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is autocast, for CUDA; CPUs without native support are many times slower with it."""
+    checkpoint_every: Size = 500
+    keep: Size = 2
+
+    @property
+    def warmup_steps(self) -> int:
+        return self.steps // 10 if self.warmup is None else self.warmup
+
+
+def factor(plan: TrainPlan) -> Callable[[int], float]:
+    """The factor on the learning rate at step t in 0..steps: continuous at every join, at most 1."""
+    warm, last = plan.warmup_steps, max(plan.steps, plan.warmup_steps + 1)
+
+    def after(t: int) -> float:
+        done = (t - warm) / (last - warm)
+        match plan.schedule:
+            case "linear":
+                return 1 - done
+            case "cosine":
+                return (1 + math.cos(math.pi * done)) / 2
+            case "inverse_sqrt":
+                return math.sqrt(max(warm, 1) / max(t, 1)) if warm else 1 / math.sqrt(t + 1)
+            case "wsd":
+                falling = last - plan.decay_share * (last - warm)
+                return 1.0 if t <= falling else 1 - math.sqrt((t - falling) / (last - falling))
+            case "constant":
+                return 1.0
+
+    return lambda t: (t + 1) / (warm + 1) if t < warm else max(after(t), 0.0)
+
+
+class Optimizer:
+    """AdamW, or Muon and AdamW side by side, behind one `step`; rates follow the plan's schedule."""
+
+    def __init__(self, groups: Sequence[Group], plan: TrainPlan) -> None:
+        self.plan, self.factor = plan, factor(plan)
+        self.parts: dict[str, torch.optim.Optimizer] = {}
+        muon = [g.only(_is_hidden_matrix) for g in groups] if plan.optimizer == "muon" else []
+        rest = [g.only(lambda name, p: not _is_hidden_matrix(name, p)) for g in groups] if muon else list(groups)
+        if any(g.parameters for g in muon):
+            options = [
+                {"params": list(g.parameters.values()), "lr": plan.muon_lr * g.scale, "weight_decay": plan.weight_decay}
+                for g in muon
+                if g.parameters
+            ]
+            self.parts["muon"] = torch.optim.Muon(options, lr=plan.muon_lr)
+        options = [
+            {
+                "params": list(g.parameters.values()),
+                "lr": plan.lr * g.scale,
+                "weight_decay": plan.weight_decay if g.decay else 0.0,
+            }
+            for g in rest
+            if g.parameters
+        ]
+        self.parts["adamw"] = torch.optim.AdamW(options, lr=plan.lr, betas=plan.betas, eps=plan.eps, fused=True)
+        self.peaks = {name: [group["lr"] for group in part.param_groups] for name, part in self.parts.items()}
+        self.parameters = [p for g in groups for p in g.parameters.values()]
+
+    def step(self, t: int) -> tuple[float, float]:
+        """Clip, update with the rates of step `t`, clear the gradients; returns (rate factor, gradient norm)."""
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip or math.inf)
+        now = self.factor(t)
+        for name, part in self.parts.items():
+            for group, peak in zip(part.param_groups, self.peaks[name], strict=True):
+                group["lr"] = peak * now
+            part.step()
+            part.zero_grad(set_to_none=True)
+        return now, float(norm)
+
+
+def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """Muon is for the 2-D weights inside the blocks; embeddings, heads, gains and biases stay with AdamW."""
+    return parameter.ndim == 2 and ".blocks." in f".{name}"

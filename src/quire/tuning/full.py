@@ -1,0 +1,55 @@
+"""Full fine-tuning, with freezing and layer-wise rates (Sun et al. 2019, "How to Fine-Tune BERT", section 5.4)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from quire.nn.model import Model
+from quire.tuning.base import Group, Strategy, split_decay
+
+
+class Full(Strategy):
+    """All parameters learn; layer k of L has the rate lr * layer_decay ** (L - 1 - k).
+
+    The embeddings count as the layer below the first (the authors' code leaves them at the full rate, so that they
+    learn faster than layer 0). Heads have `head_scale` times the rate. `freeze` keeps the embeddings and the first
+    `freeze` layers as they are; `thaw_at` keeps the whole body frozen for its first steps, so that a fresh head does
+    not damage it.
+    """
+
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    head_scale: Annotated[float, Field(gt=0)] = 1.0
+    freeze: Annotated[int, Field(ge=0)] = 0
+    thaw_at: Annotated[int, Field(ge=0)] = 0
+
+    def prepare(self, model: Model) -> Model:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(self._learns(name, model))
+        return model
+
+    def groups(self, model: Model) -> list[Group]:
+        depth = model.spec.depth
+        by_layer: dict[int, Group] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                layer = _layer(name, model)
+                scale = self.head_scale if layer == depth else self.layer_decay ** (depth - 1 - layer)
+                by_layer.setdefault(layer, Group({}, scale)).parameters[name] = parameter
+        return [part for layer in sorted(by_layer) for part in split_decay(by_layer[layer])]
+
+    def before_step(self, model: Model, t: int) -> None:
+        if self.thaw_at:  # a function of t alone, so that a resumed run thaws as an undisturbed one does
+            for name, parameter in model.backbone.named_parameters(prefix="backbone"):
+                parameter.requires_grad_(t >= self.thaw_at and self._learns(name, model))
+
+    def _learns(self, name: str, model: Model) -> bool:
+        return not self.freeze or _layer(name, model) >= self.freeze
+
+
+def _layer(name: str, model: Model) -> int:
+    """-1 for the embeddings, k for block k, depth for heads."""
+    if name.startswith("backbone.embeddings."):
+        return -1
+    if name.startswith("backbone.blocks."):
+        return int(name.split(".")[2])
+    return model.spec.depth
