@@ -1,0 +1,181 @@
+"""Labelled records and corpora from a person's files; each refusal is one line with its place."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quire.core.errors import BadInput, nearest
+from quire.text.rows import STDIN, Source, Table, ending, peek, read_jsonl, read_lines, read_table
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text as it was written, its label where there is one, and its place, like `reviews.csv:17`."""
+
+    text: str
+    label: str | None
+    where: str
+
+
+def read_records(source: Source, *, text_column: str = "text", label_column: str | None = "label") -> list[Record]:
+    """Read a path, `-` or a `datasets.Dataset`; `label_column=None` reads texts alone, also plain text, one a line.
+
+    Texts are kept as they are. Labels lose outer blanks, and numbers and booleans become their JSON spelling.
+    BadInput names the file, the row and the remedy for anything that cannot be used.
+    """
+    name, rows = _rows(source, text_column, label_column)
+    records = [Record(_text(text, where), _label(label, where), where) for where, text, label in rows]
+    if not records:
+        raise BadInput(f"{name}: holds no rows")
+    return records if label_column is None else _all_labelled(records, label_column, name)
+
+
+def _rows(source: Source, text_column: str, label_column: str | None) -> tuple[str, Iterator[tuple[str, Any, Any]]]:
+    """The name of the source, and place, text and label of each row, not yet checked."""
+    if label_column is None and isinstance(source, str | Path) and _is_plain(source):
+        return str(source), ((f"{source}:{n}", text.rstrip("\r\n"), None) for n, text in read_lines(source))
+    table = _checked(read_table(source), text_column, label_column)
+    label = (lambda row: None) if label_column is None else (lambda row: row.get(label_column))
+    return table.name, ((where, _cell(row, text_column, where), label(row)) for where, row in table.rows)
+
+
+def read_texts(source: Source, *, text_column: str = "text") -> list[str]:
+    """All texts of a corpus; see `iter_texts`."""
+    return list(iter_texts(source, text_column=text_column))
+
+
+def iter_texts(source: Source, *, text_column: str = "text") -> Iterator[str]:
+    """The texts of a corpus one at a time; empty ones are skipped, and a corpus without text is a BadInput.
+
+    Plain text is documents separated by blank lines where there is such a line, else one document a line; a table
+    gives its text column. Standard input is JSONL when it begins with `{`, else plain text, held in memory.
+    """
+    texts = (text for text in _corpus(source, text_column) if text.strip())
+    first = next(texts, None)
+    if first is None:
+        raise BadInput(f"{source}: holds no text")
+    yield first
+    yield from texts
+
+
+def documents(lines: Iterable[str], *, blocks: bool) -> Iterator[str]:
+    """Join lines to documents at blank lines (`blocks`), or take each line as one; line ends are dropped."""
+    if not blocks:
+        yield from (line.rstrip("\r\n") for line in lines)
+        return
+    block: list[str] = []
+    for line in chain(lines, [""]):
+        if line.strip():
+            block.append(line.rstrip("\r\n"))
+        elif block:
+            yield "\n".join(block)
+            block = []
+
+
+def has_blocks(lines: Iterable[str]) -> bool:
+    """Whether a blank line stands between two lines of text; reads no further than the first such place."""
+    state = 0  # 0: nothing yet, 1: text, 2: text and then a blank line
+    for line in lines:
+        if line.strip():
+            if state == 2:
+                return True
+            state = 1
+        elif state == 1:
+            state = 2
+    return False
+
+
+def check_labels(train: Sequence[Record], *, held_out: Iterable[Record] = ()) -> tuple[str, ...]:
+    """The classes of `train`, sorted: at least two, each with two examples, and none in `held_out` beyond them."""
+    counts: Counter[str] = Counter(record.label for record in train if record.label is not None)
+    if len(counts) < 2:
+        only = f"only the class {next(iter(counts))!r}" if counts else "no labels"
+        raise BadInput(f"the training data holds {only}; a classifier needs at least two classes")
+    for record in train:
+        if record.label is not None and counts[record.label] == 1:
+            remedy = "add a second or remove it"
+            raise BadInput(f"{record.where}: the only training example of class {record.label!r}; {remedy}")
+    for record in held_out:
+        if record.label is not None and record.label not in counts:
+            unknown = f"no training example has the label {record.label!r}{nearest(record.label, counts)}"
+            raise BadInput(f"{record.where}: {unknown}")
+    return tuple(sorted(counts))
+
+
+def _is_plain(path: str | Path) -> bool:
+    return str(path) != STDIN and ending(path) == ".txt"
+
+
+def _corpus(source: Source, text_column: str) -> Iterator[str]:
+    if isinstance(source, str | Path) and str(source) == STDIN:
+        first, lines = peek(read_lines(STDIN))
+        if first.startswith("{"):
+            return _column(read_jsonl("stdin", lines), text_column)
+        held = [text for _, text in lines]
+        return documents(held, blocks=has_blocks(held))
+    if isinstance(source, str | Path) and _is_plain(source):
+        blocks = has_blocks(text for _, text in read_lines(source))
+        return documents((text for _, text in read_lines(source)), blocks=blocks)
+    return _column(read_table(source), text_column)
+
+
+def _column(table: Table, text_column: str) -> Iterator[str]:
+    for where, row in _checked(table, text_column).rows:
+        value = _cell(row, text_column, where)
+        if value is not None and value != "":
+            yield _text(value, where, may_be_blank=True)
+
+
+def _checked(table: Table, *columns: str | None) -> Table:
+    for column in columns:
+        if column is not None and column not in table.columns:
+            known = [name[:40] for name in table.columns]  # a file without a header has a text there
+            raise BadInput(f"{table.name}: no column {column!r}{nearest(column, known)}")
+    return table
+
+
+def _cell(row: Mapping[str, Any], column: str, where: str) -> Any:
+    if column not in row:
+        raise BadInput(f"{where}: no column {column!r}{nearest(column, row)}")
+    return row[column]
+
+
+def _text(value: Any, where: str, *, may_be_blank: bool = False) -> str:
+    if value is None or (isinstance(value, str) and not value.strip() and not may_be_blank):
+        raise BadInput(f"{where}: empty text; fill it in or remove the row")
+    if not isinstance(value, str):
+        raise BadInput(f"{where}: the text is no string but {str(value)[:40]!r}; name another text column")
+    if "\0" in value:
+        raise BadInput(f"{where}: a NUL character in the text; remove it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
+        raise BadInput(f"{where}: half of a surrogate pair in the text, which is no character; remove it") from None
+    return value
+
+
+def _label(value: Any, where: str) -> str | None:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise BadInput(f"{where}: the label is neither text nor a number but {str(value)[:40]!r}")
+    return str(value).strip() or None
+
+
+def _all_labelled(records: list[Record], label_column: str, name: str) -> list[Record]:
+    unlabelled = [record.where for record in records if record.label is None]
+    if len(unlabelled) == len(records):
+        raise BadInput(f"{name}: no labels at all in column {label_column!r}; fill it in or name another column")
+    if unlabelled:
+        raise BadInput(f"{unlabelled[0]}: empty label ({len(unlabelled)} in all); fill it in or remove the row")
+    return records
