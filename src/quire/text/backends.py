@@ -1,0 +1,197 @@
+"""The `tokenizers` library's objects: read from a model folder, or trained on text."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from quire.core.errors import BadInput
+
+Kind: TypeAlias = Literal["wordpiece", "bpe", "unigram"]
+
+ROLES: Mapping[str, tuple[str, str]] = {
+    "pad": ("[PAD]", "<pad>"),
+    "unk": ("[UNK]", "<unk>"),
+    "cls": ("[CLS]", "<s>"),
+    "sep": ("[SEP]", "</s>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+"""Role -> its names at BERT and at RoBERTa, looked for where a folder's configuration names none."""
+
+BERT_NAMES = [names[0] for names in ROLES.values()]
+LONGEST_WORD = 100  # characters; a longer word is unknown to WordPiece (BERT's own limit)
+
+
+def read(folder: Path) -> tuple[Backend, dict[str, Any]]:
+    """The tokenizer of a model folder (`tokenizer.json`, else BERT's `vocab.txt`) and its configuration."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; expected a model folder with tokenizer.json or vocab.txt")
+    config = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
+    if (path := folder / "tokenizer.json").is_file():
+        text = path.read_bytes()
+        try:
+            backend = Backend.from_str(text.decode("utf-8"))
+        except Exception as error:  # the library raises bare Exception
+            raise BadInput(f"{path}: not a readable tokenizer: {str(error)[:200]}") from error
+    elif (path := folder / "vocab.txt").is_file():
+        backend = wordpiece(_vocabulary(path), config)
+    else:
+        raise BadInput(f"{folder}: no tokenizer.json and no vocab.txt; copy one from the model's source")
+    backend.no_truncation()
+    backend.no_padding()
+    return backend, config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise BadInput(f"{path}: expected a JSON object")
+    return data
+
+
+def _vocabulary(path: Path) -> dict[str, int]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: U+2028 and U+0085 are tokens of some
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 at byte {error.start}") from error
+    return {token: i for i, token in enumerate(lines[:-1] if lines[-1] == "" else lines)}
+
+
+def token_of(config: Mapping[str, Any], role: str) -> str | None:
+    """The name which `tokenizer_config.json` gives a role, written plainly or as an added token."""
+    entry = config.get(f"{role}_token")
+    return entry.get("content") if isinstance(entry, dict) else entry
+
+
+def wordpiece(vocab: dict[str, int], config: Mapping[str, Any]) -> Backend:
+    """BERT's tokenizer over `vocab`, with the settings and defaults of transformers' BertTokenizer."""
+    tokens = {role: token_of(config, role) or names[0] for role, names in ROLES.items()}
+    model = models.WordPiece(vocab, unk_token=tokens["unk"], max_input_chars_per_word=LONGEST_WORD)
+    backend = Backend(model)
+    backend.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        strip_accents=config.get("strip_accents"),
+        lowercase=config.get("do_lower_case", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return _with_specials(backend, [token for token in tokens.values() if token in vocab], tokens["cls"], tokens["sep"])
+
+
+def _with_specials(backend: Backend, specials: list[str], cls: str, sep: str) -> Backend:
+    backend.add_special_tokens(specials)
+    ids = [(token, backend.token_to_id(token)) for token in (cls, sep)]
+    if all(i is not None for _, i in ids):
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{cls}:0 $A:0 {sep}:0", pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", special_tokens=ids
+        )
+    return backend
+
+
+def word_counts(backend: Backend, texts: Iterable[str]) -> Counter[str]:
+    """How often each normalised pre-tokenizer word occurs."""
+    normalise = backend.normalizer.normalize_str if backend.normalizer else str
+    cut = backend.pre_tokenizer.pre_tokenize_str
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in cut(normalise(text)))
+    return counts
+
+
+def train(texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool) -> Backend:
+    """A tokenizer of at most `size` tokens with BERT's five special ones as ids 0 to 4."""
+    make = {"wordpiece": _train_wordpiece, "bpe": _train_bpe, "unigram": _train_unigram}[kind]
+    return _with_specials(make(texts, size, lowercase), BERT_NAMES, "[CLS]", "[SEP]")
+
+
+def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
+    """The library numbers the `##` letters in hash order; naming them, sorted, beforehand makes it deterministic."""
+    empty = wordpiece({token: i for i, token in enumerate(BERT_NAMES)}, {"do_lower_case": lowercase})
+    counts = word_counts(empty, texts)
+    letters, inside = _alphabet(counts, size - len(BERT_NAMES))
+    learner = Backend(models.WordPiece(unk_token="[UNK]"))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # the words are cut and normalised already
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        special_tokens=[*BERT_NAMES, *("##" + letter for letter in inside)],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        min_frequency=2,
+        show_progress=False,
+    )
+    learner.train_from_iterator(_repeated(counts), trainer)
+    return wordpiece(learner.get_vocab(), {"do_lower_case": lowercase})
+
+
+def _alphabet(counts: Counter[str], room: int) -> tuple[list[str], list[str]]:
+    """The most frequent characters whose entries fit into `room`, and those of them that occur inside words."""
+    letters: Counter[str] = Counter()
+    inside: set[str] = set()
+    for word, count in counts.items():
+        inside.update(word[1:])
+        for letter in word:
+            letters[letter] += count
+    kept = []
+    for letter in sorted(letters, key=lambda c: (-letters[c], c)):
+        room -= 2 if letter in inside else 1
+        if room < 0:
+            break
+        kept.append(letter)
+    return sorted(kept), sorted(inside.intersection(kept))
+
+
+def _repeated(counts: Counter[str]) -> Iterator[str]:
+    """Texts with the same word counts, some words a text."""
+    for word, count in sorted(counts.items()):
+        for done in range(0, count, 1000):
+            yield " ".join(repeat(word, min(1000, count - done)))
+
+
+def _train_bpe(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
+    """Byte-level BPE as in GPT-2 and RoBERTa: nothing is unknown."""
+    backend = Backend(models.BPE(unk_token="[UNK]"))
+    form: list[normalizers.Normalizer] = [normalizers.NFC()]
+    backend.normalizer = normalizers.Sequence([*form, normalizers.Lowercase()] if lowercase else form)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=BERT_NAMES,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        min_frequency=2,
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return backend
+
+
+def _train_unigram(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
+    """SentencePiece's unigram model; punctuation stands alone, so that no piece spells a special token."""
+    backend = Backend(models.Unigram())
+    form: list[normalizers.Normalizer] = [normalizers.NFKC()]
+    backend.normalizer = normalizers.Sequence([*form, normalizers.Lowercase()] if lowercase else form)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size, special_tokens=BERT_NAMES, unk_token="[UNK]", show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return _rounded(backend)
+
+
+def _rounded(backend: Backend) -> Backend:
+    """Scores to 6 decimals: the library's JSON reader is a last digit off on longer ones, enough to break ties anew."""
+    spec = json.loads(backend.to_str())
+    spec["model"]["vocab"] = [(piece, round(score, 6)) for piece, score in spec["model"]["vocab"]]
+    return Backend.from_str(json.dumps(spec))

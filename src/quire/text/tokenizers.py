@@ -1,0 +1,218 @@
+"""Text to tokens and back: load, train, extend, save. Opens where transformers opens, and needs none of it.
+
+Legend: L tokens of one text, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding
+from tokenizers import Tokenizer as Backend
+
+from quire.core.errors import BadInput
+from quire.core.example import Bools, Ints, Passage, Vocab
+from quire.text import backends, words
+from quire.text.backends import Kind
+from quire.text.words import Segmenter
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """A tokenizer of the BERT or RoBERTa family. A person's text never becomes a special token.
+
+    transformers reads "[SEP]" inside a text as the separator; here it is a bracket, "sep" and a bracket
+    (transformers does the same with `split_special_tokens=True`).
+    """
+
+    backend: Backend
+    vocab: Vocab
+    names: dict[str, str]  # role (pad, unk, cls, sep, mask) -> token
+    longest: int | None = None  # positions of the model it belongs to, as `model_max_length`
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """From `tokenizer.json`, or `vocab.txt` of the BERT family; truncation and padding in it are switched off."""
+        backend, config = backends.read(folder)
+        names = {role: backends.token_of(config, role) for role in backends.ROLES}
+        limit = config.get("model_max_length")
+        longest = limit if isinstance(limit, int) and limit < 1_000_000 else None  # transformers writes 1e30 for none
+        return cls._of(backend, names, longest, str(folder))
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool = True, longest: int | None = None
+    ) -> Tokenizer:
+        """A tokenizer of at most `size` tokens learnt from `texts`, ids 0 to 4 being BERT's special tokens.
+
+        The same texts give the same wordpiece or bpe. The library sums unigram's probabilities in hash order,
+        so two trainings differ in the last digits of scores and, seldom, in a piece at the edge.
+        """
+        least = 300 if kind == "bpe" else 32  # bpe starts from 256 bytes
+        if size < least:
+            raise BadInput(f"a {kind} vocabulary of {size} tokens is too small: take {least} or more")
+        backend = backends.train(texts, kind=kind, size=size, lowercase=lowercase)
+        if backend.get_vocab_size() <= len(backends.ROLES):
+            raise BadInput("no text to train a tokenizer on")
+        return cls._of(backend, dict.fromkeys(backends.ROLES), longest, "the trained tokenizer")
+
+    @classmethod
+    def _of(cls, backend: Backend, names: dict[str, str | None], longest: int | None, where: str) -> Tokenizer:
+        known = backend.get_vocab(with_added_tokens=True)
+        found = {}
+        for role, usual in backends.ROLES.items():
+            name = names[role] or next((token for token in usual if token in known), usual[0])
+            if name not in known:
+                raise BadInput(f"{where}: the tokenizer has no {role} token {name!r}; name it in tokenizer_config.json")
+            found[role] = name
+        ids = {role: known[name] for role, name in found.items()}
+        added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
+        vocab = Vocab(size=max(known.values()) + 1, special=frozenset(added | set(ids.values())), **ids)
+        backend.encode_special_tokens = True  # a literal "[MASK]" in a text stays text
+        return cls(backend, vocab, found, longest)
+
+    def encode(self, texts: Iterable[str], *, segment: Segmenter | None = None) -> list[Passage]:
+        """Tokens without special ones, and where words begin: words of `segment`, or else of the pre-tokenizer."""
+        texts = list(texts)
+        if segment is None and self._first is not None:  # no need of offsets: much faster
+            ids = [self._ids(found) for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+            return [Passage(tokens, self._first[tokens]) for tokens in ids]
+        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        if segment is None:
+            return [Passage(self._ids(encoding), _word_starts(encoding)) for encoding in found]
+        pairs = zip(found, texts, strict=True)
+        return [Passage(self._ids(e), words.starts(e.offsets, text, segment)) for e, text in pairs]
+
+    def _ids(self, encoding: Encoding) -> Ints:
+        return self._plain[np.array(encoding.ids, dtype=np.int64)]
+
+    @cached_property
+    def _plain(self) -> Ints:
+        """Every id [V] as itself, but special ones as unknown: a model may spell "<s>" from the text's letters."""
+        ids = np.arange(self.vocab.size)
+        ids[sorted(self.vocab.special)] = self.vocab.unk
+        return ids
+
+    @cached_property
+    def _first(self) -> Bools | None:
+        """True [V] for tokens that begin a word, where the token alone tells: WordPiece after BERT's pre-tokenizer."""
+        spec = self._spec
+        if spec["model"]["type"] != "WordPiece" or (spec["pre_tokenizer"] or {}).get("type") != "BertPreTokenizer":
+            return None
+        first = np.ones(self.vocab.size, dtype=bool)
+        prefix = spec["model"]["continuing_subword_prefix"]
+        inner = [i for token, i in spec["model"]["vocab"].items() if token.startswith(prefix) and token != prefix]
+        first[inner] = False
+        return first
+
+    @property
+    def _spec(self) -> dict[str, Any]:
+        spec: dict[str, Any] = json.loads(self.backend.to_str())
+        return spec
+
+    def pieces(self, text: str) -> list[str]:
+        """The tokens of a text, as the vocabulary spells them."""
+        (passage,) = self.encode([text])
+        return [self.backend.id_to_token(i) or "" for i in passage.tokens.tolist()]
+
+    def decode(self, ids: Sequence[int] | Ints) -> str:
+        """The text of tokens; special ones are left out."""
+        return self.backend.decode([int(i) for i in ids], skip_special_tokens=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the canonical tokenizer.json: equal fingerprints give equal tokens."""
+        text = json.dumps(self._spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which AutoTokenizer opens, and WordPiece's vocab.txt."""
+        spec = self._spec
+        normalizer = spec["normalizer"] or {}
+        config: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",  # the class that takes tokenizer.json as it stands
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            **{f"{role}_token": name for role, name in self.names.items()},
+        }
+        if self.longest:
+            config["model_max_length"] = self.longest
+        if normalizer.get("type") == "BertNormalizer":  # for readers of vocab.txt
+            config["do_lower_case"] = normalizer["lowercase"]
+            config["strip_accents"] = normalizer["strip_accents"]
+            config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"]
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "tokenizer.json", self.backend.to_str(pretty=True))
+        _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        if spec["model"]["type"] == "WordPiece":
+            entries = sorted((i, token) for token, i in spec["model"]["vocab"].items())
+            if [i for i, _ in entries] == list(range(len(entries))):  # a line's number is its id: no holes
+                _write(folder / "vocab.txt", "".join(f"{token}\n" for _, token in entries))
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+
+
+def _word_starts(encoding: Encoding) -> Bools:
+    """True [L] where the pre-tokenizer's word changes; added tokens, which have no word, begin one."""
+    word = np.array([-1 if w is None else w for w in encoding.word_ids], dtype=np.int64)
+    begins = np.ones(len(word), dtype=bool)
+    begins[1:] = (word[1:] != word[:-1]) | (word[1:] < 0)
+    return begins
+
+
+@dataclass(frozen=True)
+class Fertility:
+    """How well a vocabulary fits a text; all are averages over running words."""
+
+    words: int
+    tokens_per_word: float
+    split: float  # share of words cut into more than one token
+    unknown: float  # share of words with an unknown token
+
+
+def fertility(tokenizer: Tokenizer, texts: Iterable[str], *, segment: Segmenter | None = None) -> Fertility:
+    """Tokens per word (Rust et al. 2021, section 3.2), over the same words that `Tokenizer.encode` marks."""
+    total = np.zeros(4)  # words, tokens, split words, unknown words
+    for passage in tokenizer.encode(texts, segment=segment):
+        first = np.flatnonzero(passage.starts)
+        if len(first):
+            lengths = np.diff(np.append(first, len(passage)))
+            unknown = np.logical_or.reduceat(passage.tokens == tokenizer.vocab.unk, first)
+            total += [len(first), len(passage), (lengths > 1).sum(), unknown.sum()]
+    count = max(total[0], 1)
+    return Fertility(int(total[0]), *(float(value) for value in total[1:] / count))
+
+
+def extend(tokenizer: Tokenizer, texts: Iterable[str], *, by: int) -> tuple[Tokenizer, list[list[int]]]:
+    """Add to a WordPiece vocabulary at most `by` whole words of `texts`: those that save most tokens.
+
+    A word of n pieces that occurs c times saves c * (n - 1); an unknown word counts as one piece a character.
+    Words that occur once stay out. Returns the longer tokenizer and, for each new row in order, the old ids
+    whose mean its embedding takes. The words are ordinary entries: they also serve as beginnings of longer words.
+    """
+    spec = tokenizer._spec
+    if spec["model"]["type"] != "WordPiece":
+        raise BadInput(f"only a WordPiece vocabulary can be extended, not {spec['model']['type']}")
+    counts = backends.word_counts(tokenizer.backend, texts)
+    gains: dict[str, int] = {}
+    rows: dict[str, list[int]] = {}
+    for word, count in counts.items():
+        if count < 2 or len(word) > backends.LONGEST_WORD:
+            continue
+        rows[word] = [token.id for token in tokenizer.backend.model.tokenize(word)]
+        unknown = tokenizer.vocab.unk in rows[word]
+        gains[word] = count * (len(word) if unknown else len(rows[word]) - 1)
+    best = sorted((word for word in gains if gains[word] > 0), key=lambda word: (-gains[word], word))[:by]
+    spec["model"]["vocab"].update({word: tokenizer.vocab.size + i for i, word in enumerate(best)})
+    longer = Tokenizer._of(Backend.from_str(json.dumps(spec)), dict(tokenizer.names), tokenizer.longest, "the base")
+    return longer, [rows[word] for word in best]
