@@ -1,0 +1,62 @@
+"""Parts of a labelled data set: a stratified split, and a few labels a class."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from quire.core.errors import BadInput
+from quire.core.random import Rng, rng
+from quire.text.audit import normalised
+from quire.text.records import Record
+
+
+def split(records: Sequence[Record], *, share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Part the records into the rest and about `share` of each class, a function of records, share and seed alone.
+
+    Records with the same text, after `normalised`, stay together and count under the label of the first of them;
+    each class that has two texts or more is in both parts. The order of the records is kept.
+    """
+    if not 0 < share < 1:
+        raise BadInput(f"a split needs a share between 0 and 1, got {share}")
+    same_text: defaultdict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        same_text[normalised(record.text)].append(i)
+    classes: defaultdict[str, list[list[int]]] = defaultdict(list)
+    for group in same_text.values():
+        classes[records[group[0]].label or ""].append(group)
+    drawn = {i for label, groups in classes.items() for i in _draw(groups, share, rng(seed, "split", label))}
+    if not drawn:
+        raise BadInput(f"cannot split {len(records)} records: no class has two different texts; give more of them")
+    rest = [record for i, record in enumerate(records) if i not in drawn]
+    return rest, [record for i, record in enumerate(records) if i in drawn]
+
+
+def _draw(groups: list[list[int]], share: float, random: Rng) -> list[int]:
+    """Whole groups at random up to `share` of their records: at least one group, and never all."""
+    if len(groups) < 2:
+        return []
+    wanted = round(share * sum(map(len, groups)))
+    drawn: list[int] = []
+    left = len(groups)
+    for place in random.permutation(len(groups)):
+        if left > 1 and len(drawn) + len(groups[place]) <= wanted:
+            drawn += groups[place]
+            left -= 1
+    return drawn or min(groups, key=len)
+
+
+def few(records: Sequence[Record], *, per_class: int, seed: int) -> list[Record]:
+    """Draw `per_class` records of each class, all of a class that has fewer; the order of the records is kept.
+
+    For one seed a smaller draw is part of every larger one, so a learning curve only ever adds labels.
+    """
+    if per_class < 1:
+        raise BadInput(f"a few labels a class means at least 1, got {per_class}")
+    classes: defaultdict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        classes[record.label or ""].append(i)
+    drawn = {
+        members[place]
+        for label, members in classes.items()
+        for place in rng(seed, "few", label).permutation(len(members))[:per_class]
+    }
+    return [record for i, record in enumerate(records) if i in drawn]
