@@ -260,6 +260,15 @@ def test_the_front_holds_arms_that_none_dominates(truth: Ints) -> None:
     assert front(study, scores(study, resamples=10)) == ("best", "quick", "twin")
 
 
+def test_an_arm_that_does_not_lose_and_costs_less_is_named(truth: Ints) -> None:
+    def at(name: str, predicted: Ints, milliseconds: float, size: int) -> Arm:
+        return an_arm(name, predicted, latency=(Latency(batch=1, median=milliseconds, lower=1, upper=9),), bytes=size)
+
+    good, bad = noisy(truth, 0.9, runs=1, key="good"), noisy(truth, 0.5, runs=1, key="bad")
+    arms = [at("tuned", good, 9, 90), at("even", good, 1, 90), at("large", good, 1, 91), at("bad", bad, 1, 1)]
+    assert verdict(a_study(truth, *arms), resamples=500).cheaper == ("even",)
+
+
 def test_scores_are_sklearns(truth: Ints) -> None:
     [run] = noisy(truth, 0.6, runs=1, key="run")
     assert score(truth, run, metric="accuracy") == accuracy_score(truth, run)

@@ -204,6 +204,16 @@ def front(study: Study, found: Sequence[Score]) -> tuple[str, ...]:
     return tuple(name for name, point in points.items() if not dominated(point))
 
 
+def cheaper(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Arms that do not lose against arm a of their comparison, yet are faster at batch 1 and no larger."""
+
+    def saves(a: Arm, b: Arm) -> bool:
+        slow, quick = a.latency_at(1), b.latency_at(1)
+        return slow is not None and quick is not None and quick.median < slow.median and b.bytes <= a.bytes
+
+    return tuple(c.b for c in comparisons if c.winner != c.a and saves(study.arm(c.a), study.arm(c.b)))
+
+
 def verdict(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) -> Verdict:
     """The arm that dev selected against each other arm, on test."""
     found = scores(study, level=level, resamples=resamples)
@@ -217,6 +227,7 @@ def verdict(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) -
         scores=found,
         comparisons=comparisons,
         front=front(study, found),
+        cheaper=cheaper(study, comparisons),
         sentence=_sentence(study, comparisons),
     )
 

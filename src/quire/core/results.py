@@ -224,6 +224,8 @@ class Study(Settings):
     """Test example -> text, for those that a report prints; see `with_texts`."""
     pretraining: Pretraining | None = None
     quantisation: Quantisation | None = None
+    usage: Mapping[str, str] = {}
+    """How to use what is deployed: "Command line" -> a line to copy."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

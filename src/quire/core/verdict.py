@@ -64,6 +64,8 @@ class Verdict(Settings):
     comparisons: tuple[Comparison, ...]
     front: tuple[str, ...]
     """Arms that no other arm beats or equals in score, latency and size at once."""
+    cheaper: tuple[str, ...]
+    """Arms that do not lose against the selected one, yet are faster and no larger."""
     sentence: str
 
     def score(self, arm: str) -> Score:
