@@ -1,1 +1,25 @@
-"""Quire: pre-trained language models as parts, and an honest comparison of them on your own text."""
+"""Quire: pre-trained language models as parts, and an honest comparison of them on your own text.
+
+    model = quire.load("run/")
+    model("it broke after two days").label
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quire.core.errors import BadInput, Diverged, QuireError, Stopped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quire.predict import Predictor
+
+__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load"]
+
+
+def load(path: str | Path) -> Predictor:
+    """The predictor in a run folder or a model folder; see `quire.predict`."""
+    from quire.predict import load as load_predictor  # torch takes seconds to import
+
+    return load_predictor(path)

@@ -18,8 +18,8 @@ class TokenScores(nn.Module):
         self.bias = nn.Parameter(torch.zeros(spec.vocab))
         self.activation = spec.activation
 
-    def forward(self, x_MW: Tensor, tokens_VW: Tensor) -> Tensor:
-        return F.linear(self.norm(activate(self.activation, self.dense(x_MW))), tokens_VW, self.bias)
+    def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        return F.linear(self.norm(activate(self.activation, self.dense(x_MW))), tokens.weight, self.bias)
 
 
 class SequenceScores(nn.Module):
@@ -31,13 +31,13 @@ class SequenceScores(nn.Module):
         self.out = nn.Linear(spec.width, outputs)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_MW: Tensor, tokens_VW: Tensor) -> Tensor:
+    def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         scores: Tensor = self.out(self.dropout(torch.tanh(self.pooler(x_MW))))
         return scores
 
 
 def build_head(spec: HeadSpec, backbone: Backbone) -> nn.Module:
-    """The module a head spec describes; called with states [M, W] and the token embeddings [V, W]."""
+    """The module a head spec describes; called with states [M, W] and the token embedding."""
     match spec:
         case TokenHead():
             return TokenScores(backbone)

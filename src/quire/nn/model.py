@@ -80,7 +80,7 @@ class Step:
 
     def scores(self, head: str, at_M: Tensor) -> Tensor:
         """The scores [M, C] that `head` gives at positions `at_M`."""
-        found: Tensor = self.model.heads[head](self.encode()[at_M], self.model.backbone.embeddings.tokens.weight)
+        found: Tensor = self.model.heads[head](self.encode()[at_M], self.model.backbone.embeddings.tokens)
         return found
 
     def logits(self, slot: str) -> Tensor:

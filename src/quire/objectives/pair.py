@@ -30,7 +30,7 @@ class Pair(Objective):
     Here pairs are built anew in every epoch, so that nothing is lost by not putting them back.
     """
 
-    negatives: Annotated[tuple[Literal["random"], ...], Field(min_length=1)] = ("random",)
+    negatives: tuple[Literal["random"]] = ("random",)
     rate: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:

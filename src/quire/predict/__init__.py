@@ -1,0 +1,6 @@
+"""Predictors: a trained thing that answers texts, whatever it is made of. Each kind stands in its own file."""
+
+from quire.predict.base import Prediction, Predictor
+from quire.predict.folder import load
+
+__all__ = ["Prediction", "Predictor", "load"]

@@ -1,0 +1,59 @@
+"""What a predictor is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one text."""
+
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]
+
+
+class Predictor(ABC):
+    """Texts in, labels out; saved as a folder and loaded by `quire.load`."""
+
+    kind: ClassVar[str]
+    """The module of this package that loads it."""
+
+    labels: tuple[str, ...]
+
+    @abstractmethod
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """[texts, labels], rows sum to 1."""
+
+    @abstractmethod
+    def parameter_count(self) -> int:
+        """Learnt numbers."""
+
+    @abstractmethod
+    def save(self, folder: Path, *, card: str = "") -> None:
+        """Write the folder, whole or not at all; `card` becomes its README.md."""
+
+    @overload
+    def __call__(self, texts: str) -> Prediction: ...
+    @overload
+    def __call__(self, texts: list[str] | tuple[str, ...]) -> list[Prediction]: ...
+
+    def __call__(self, texts: str | list[str] | tuple[str, ...]) -> Prediction | list[Prediction]:
+        """The answer for one text, or the answers for several."""
+        if isinstance(texts, str):
+            return self([texts])[0]
+        return [self._answer(row) for row in self.probabilities(texts)] if texts else []
+
+    def _answer(self, row: Floats) -> Prediction:
+        best = int(np.argmax(row))
+        return Prediction(self.labels[best], float(row[best]), dict(zip(self.labels, map(float, row), strict=True)))

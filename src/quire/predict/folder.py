@@ -1,0 +1,87 @@
+"""Predictors on disk.
+
+A fine-tuned fp32 network is a plain model folder (train/weights.py), which transformers opens. The other kinds are
+ours: `predictor.json` (kind, labels, facts), `predictor.safetensors` (arrays) and what the kind adds beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quire.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from quire.predict.base import Predictor
+
+RECORD, ARRAYS = "predictor.json", "predictor.safetensors"
+KINDS = {
+    "majority": "quire.predict.majority:Majority",
+    "tfidf": "quire.predict.tfidf:TfIdf",
+    "features": "quire.predict.features:Features",
+    "network": "quire.predict.network:Network",
+    "int8": "quire.predict.network:Int8Network",
+}
+
+
+def load(path: str | Path) -> Predictor:
+    """The predictor of a run folder (what it chose to deploy), of a predictor folder, or of a model folder."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; give a run folder that `quire adapt` wrote, or a model folder")
+    for inner in ("model-int8", "model"):
+        if (folder / inner).is_dir():
+            folder = folder / inner
+            break
+    if not (folder / RECORD).is_file() and not (folder / "config.json").is_file():
+        raise BadInput(f"{folder}: holds no finished model; if `quire adapt` was stopped here, give its command again")
+    kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
+    if kind not in KINDS:
+        raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r}; known: {', '.join(KINDS)}")
+    module, _, name = KINDS[kind].partition(":")
+    predictor: Predictor = getattr(import_module(module), name).load(folder)
+    return predictor
+
+
+def write_own(
+    folder: Path,
+    predictor: Predictor,
+    *,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    facts: Mapping[str, Any],
+    card: str,
+    also: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a predictor of ours, whole or not at all; `also` writes what goes beside it."""
+    from quire.train.safe import whole_folder, write_json, write_tensors
+
+    with whole_folder(folder) as draft:
+        import torch
+
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        write_tensors(draft / ARRAYS, tensors)
+        write_json(draft / RECORD, {"predictor": predictor.kind, "labels": list(predictor.labels), **facts})
+        (draft / "README.md").write_text(card, encoding="utf-8")
+        if also:
+            also(draft)
+
+
+def read_own(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """The facts and arrays that `write_own` wrote."""
+    from quire.train.safe import read_tensors
+
+    return _record(folder), {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    from quire.train.safe import read_json
+
+    record = read_json(folder / RECORD)
+    if not isinstance(record, dict) or not {"predictor", "labels"} <= record.keys():
+        raise BadInput(f"{folder / RECORD}: names no predictor and labels; write the folder again")
+    return record

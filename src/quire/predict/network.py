@@ -1,0 +1,109 @@
+"""A fine-tuned network, in fp32 or int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from quire.compress.quantize import DynamicInt8, Int8Plan
+from quire.core.config import parse
+from quire.core.errors import BadInput
+from quire.core.example import World
+from quire.core.spec import Backbone, SequenceHead
+from quire.nn.model import Model
+from quire.paradigms.classify import Classify
+from quire.predict.base import Floats, Predictor
+from quire.predict.encode import encode
+from quire.predict.folder import RECORD, read_own, write_own
+from quire.text.cut import Cut
+from quire.text.tokenizers import Tokenizer
+from quire.train.evaluate import predict
+from quire.train.weights import read_model, save_model
+
+
+class Network(Predictor):
+    """Backbone, classification head, tokenizer, and how long texts are cut."""
+
+    kind = "network"
+
+    def __init__(self, model: Model, task: Classify, tokenizer: Tokenizer, *, length: int, how: Cut) -> None:
+        self.model, self.task, self.tokenizer = model.eval(), task, tokenizer
+        self.labels, self.length, self.how = task.labels, length, how
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        examples = encode(self.task, self.tokenizer, texts, length=self.length, how=self.how)
+        return predict(self.model, self.task, examples)
+
+    def parameter_count(self) -> int:
+        return self.model.parameter_count()
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        save_model(
+            folder,
+            backbone=self.model.spec,
+            heads=self.model.head_specs,
+            state=self.model.state_dict(),
+            labels=self.labels,
+            tokenizer_saver=self.tokenizer.save,
+            card=card,
+            extra={"length": self.length, "cut": self.how},
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Network:
+        files = read_model(folder)
+        head = files.heads.get("classify")
+        if not isinstance(head, SequenceHead):
+            raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
+        task = Classify(labels=tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs))), dropout=head.dropout)
+        model = Model(files.backbone, {task.slot: head})
+        model.load_state_dict(dict(files.state))
+        length = files.extra.get("length", files.backbone.positions)
+        return cls(model, task, Tokenizer.load(folder), length=length, how=files.extra.get("cut", "head"))
+
+
+class Int8Network(Network):
+    """The same network with int8 weights, for a CPU."""
+
+    kind = "int8"
+
+    def __init__(
+        self, model: Model, task: Classify, tokenizer: Tokenizer, *, length: int, how: Cut, plan: Int8Plan
+    ) -> None:
+        super().__init__(model, task, tokenizer, length=length, how=how)
+        self.plan = plan
+
+    @classmethod
+    def of(cls, network: Network) -> Int8Network:
+        """Quantise; the network stays as it is."""
+        plan = DynamicInt8().plan(network.model)
+        small = DynamicInt8().apply(network.model, plan)
+        return cls(small, network.task, network.tokenizer, length=network.length, how=network.how, plan=plan)
+
+    def parameter_count(self) -> int:
+        """Entries of weights of any type; the scales of int8 rows are not counted."""
+        return sum(tensor.numel() for name, tensor in self.model.state_dict().items() if not name.endswith(".scale"))
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        facts = {
+            "backbone": self.model.spec.model_dump(),
+            "plan": self.plan.model_dump(),
+            "length": self.length,
+            "cut": self.how,
+        }
+        arrays = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        write_own(folder, self, arrays=arrays, facts=facts, card=card, also=self.tokenizer.save)
+
+    @classmethod
+    def load(cls, folder: Path) -> Int8Network:
+        facts, arrays = read_own(folder)
+        where = str(folder / RECORD)
+        backbone = parse(Backbone, facts["backbone"], where=where)
+        plan = parse(Int8Plan, facts["plan"], where=where)
+        task, tokenizer = Classify(labels=tuple(facts["labels"])), Tokenizer.load(folder)
+        model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
+        model = DynamicInt8().apply(model, plan)
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        return cls(model, task, tokenizer, length=facts["length"], how=facts["cut"], plan=plan)

@@ -1,0 +1,87 @@
+"""TF-IDF and logistic regression, scikit-learn's: the baseline that costs nothing and often does well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quire.predict.base import Floats, Predictor
+from quire.predict.folder import read_own, write_own
+from quire.predict.linear import Scores, best_regression, softmax
+
+CJK = (0x3400, 0x9FFF)
+"""Han characters; a text that is mostly these has no spaces between words."""
+
+
+class TfIdf(Predictor):
+    """Words and word pairs, or in Chinese runs of one to three characters, weighed by sublinear tf-idf."""
+
+    kind = "tfidf"
+
+    def __init__(self, labels: Sequence[str], vectorizer: Any, linear: Scores) -> None:
+        self.labels, self.vectorizer, self.linear = tuple(labels), vectorizer, linear
+
+    @classmethod
+    def fit(
+        cls,
+        labels: Sequence[str],
+        train: tuple[Sequence[str], Sequence[int]],
+        dev: tuple[Sequence[str], Sequence[int]],
+        *,
+        corpus: Iterable[str] = (),
+        seed: int = 0,
+    ) -> TfIdf:
+        """Weights of words from the training texts and the corpus; the strength of the penalty is chosen on dev."""
+        texts, answers = train
+        vectorizer = _vectorizer(chinese=_mostly_chinese(texts))
+        vectorizer.fit([*texts, *corpus])
+        linear = best_regression(
+            (vectorizer.transform(texts), answers), (vectorizer.transform(dev[0]), dev[1]), len(labels), seed=seed
+        )
+        used = np.flatnonzero(np.abs(linear.coef).max(axis=0) > 0)  # a word that no label needs is not deployed
+        names = vectorizer.get_feature_names_out()[used]
+        return cls(labels, _frozen(vectorizer.analyzer, names, vectorizer.idf_[used]), linear.only(used))
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        return softmax(self.linear(self.vectorizer.transform(texts)))
+
+    def parameter_count(self) -> int:
+        return self.linear.coef.size + self.linear.intercept.size + len(self.vectorizer.idf_)
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        arrays = {"coef": self.linear.coef, "intercept": self.linear.intercept, "idf": self.vectorizer.idf_}
+        facts = {
+            "analyzer": self.vectorizer.analyzer,
+            "vocabulary": [str(word) for word in self.vectorizer.get_feature_names_out()],
+        }
+        write_own(folder, self, arrays=arrays, facts=facts, card=card)
+
+    @classmethod
+    def load(cls, folder: Path) -> TfIdf:
+        facts, arrays = read_own(folder)
+        vectorizer = _frozen(facts["analyzer"], facts["vocabulary"], arrays["idf"])
+        return cls(facts["labels"], vectorizer, Scores(arrays["coef"], arrays["intercept"]))
+
+
+def _vectorizer(*, chinese: bool, vocabulary: Sequence[str] | None = None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    options = {"sublinear_tf": True, "vocabulary": vocabulary, "dtype": np.float32}
+    if chinese:
+        return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), **options)
+    return TfidfVectorizer(analyzer="word", ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **options)
+
+
+def _frozen(analyzer: str, words: Sequence[str], idf: Floats) -> Any:
+    vectorizer = _vectorizer(chinese=analyzer == "char", vocabulary=list(words))
+    vectorizer.idf_ = np.asarray(idf, dtype=np.float32)
+    return vectorizer
+
+
+def _mostly_chinese(texts: Sequence[str]) -> bool:
+    sample = "".join(texts[:200])
+    han = sum(CJK[0] <= ord(character) <= CJK[1] for character in sample)
+    return han > len(sample) / 3
