@@ -78,8 +78,9 @@ def test_only_a_regular_file_of_exactly_that_name_comes_out(tmp_path: Path, monk
         member(archive, "x/b.txt")
     with tarfile.open(tmp_path / "link.tar", "w") as opened:
         link = tarfile.TarInfo("x/a.txt")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        link.type, link.linkname = tarfile.SYMTYPE, "b.txt"
         opened.addfile(link)
+        opened.addfile(tarfile.TarInfo("x/b.txt"), io.BytesIO())
     with pytest.raises(BadInput, match="cannot unpack"):
         member(tmp_path / "link.tar", "x/a.txt")
     monkeypatch.setattr(fetching, "LARGEST", 3)
