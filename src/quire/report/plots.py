@@ -1,0 +1,214 @@
+"""The plots of the report as inline SVG.
+
+Colours are placeholders that become CSS variables, so one drawing serves light and dark; text stays text, so that
+the browser's fonts show Chinese. Nothing touches pyplot: a figure is a value, not global state.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from quire.core.results import Arm, Histogram, Pretraining, Study
+from quire.core.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, ACCENT, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
+SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
+_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", PAPER: "paper"} | {
+    color: f"series-{number}" for number, color in enumerate(SERIES, 1)
+}
+_TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5)
+_SMALL = 9.5
+
+
+def pareto(study: Study, verdict: Verdict) -> str:
+    """Score against latency at batch 1, area by size on disk, names at the right; "" with fewer than two arms."""
+    measured = [(arm, latency.median) for arm in study.arms if (latency := arm.latency_at(1))]
+    if len(measured) < 2:
+        return ""
+    figure, axes = _blank(height=3.7)
+    largest = max(arm.bytes for arm, _ in measured) or 1
+    places = []
+    for arm, milliseconds in measured:
+        score = verdict.score(arm.name).score
+        color = ACCENT if arm.name == study.deployed.name else MUTED
+        x, y = max(milliseconds, 1e-4), float(_logit(score.value))
+        axes.plot([x, x], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.5, zorder=2)
+        fill = color if arm.name in verdict.front else PAPER
+        axes.scatter([x], [y], s=35 + 420 * arm.bytes / largest, color=fill, edgecolors=color, linewidths=1.5, zorder=3)
+        places.append((x, y, arm.name, color))
+    axes.set_xscale("log")
+    axes.margins(x=0.12, y=0.08)
+    _percent_ticks(axes)
+    _names_at_right(axes, places)
+    axes.set_xlabel("milliseconds per text, batch 1 (log)")
+    axes.set_ylabel("test score")
+    return _svg(figure, "pareto", _pareto_words(study, verdict))
+
+
+def _pareto_words(study: Study, verdict: Verdict) -> str:
+    titles = ", ".join(study.arm(name).title for name in verdict.front)
+    return f"Score against latency for {len(study.arms)} arms. On the Pareto front: {titles}."
+
+
+def _logit(share: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Stretches the ends, where scores crowd; held off 0 and 1."""
+    inside = np.clip(np.asarray(share, dtype=np.float64), 0.004, 0.996)
+    stretched: npt.NDArray[np.float64] = np.log(inside / (1 - inside))
+    return stretched
+
+
+def _percent_ticks(axes: "Axes") -> None:
+    low, high = axes.get_ylim()
+    chosen: list[float] = []
+    for tick in sorted(_TICKS, key=lambda t: (t % 10 != 0, t % 5 != 0)):  # round ones first
+        place = float(_logit(tick / 100))
+        if low <= place <= high and all(abs(place - float(_logit(c / 100))) > (high - low) / 12 for c in chosen):
+            chosen.append(tick)
+    axes.set_yticks([float(_logit(tick / 100)) for tick in sorted(chosen)], [f"{tick:g} %" for tick in sorted(chosen)])
+
+
+def _names_at_right(axes: "Axes", places: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside the axes, pushed apart where they would overlap, each with a line to its point."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    step, right = (high - low) / 14, axes.get_xlim()[1]
+    heights: list[float] = []
+    ordered = sorted(places, key=lambda place: place[1])
+    for _, y, _, _ in ordered:
+        heights.append(max(y, heights[-1] + step) if heights else y)
+    ceiling = high
+    for number in reversed(range(len(heights))):  # what was pushed out at the top pushes back down
+        heights[number] = min(heights[number], ceiling)
+        ceiling = heights[number] - step
+    for (x, y, name, color), height in zip(ordered, heights, strict=True):
+        axes.plot([x, right], [y, height], color=GRID, linewidth=1, zorder=1, clip_on=False)
+        axes.annotate(name, (right, height), (4, 0), textcoords="offset points", va="center", color=color, fontsize=10)
+
+
+def pretraining(run: Pretraining) -> str:
+    """The masked-language-model loss against the entropies of its corpus; "" without points."""
+    if not run.points:
+        return ""
+    figure, axes = _blank(height=3.1)
+    steps, losses = [p.step for p in run.points], [p.loss for p in run.points]
+    axes.plot(steps, losses, color=ACCENT, linewidth=2, marker="o" if len(steps) < 4 else None)
+    for value, name, style in ((run.unigram, "unigram", "--"), (run.bigram, "bigram", ":")):
+        axes.axhline(value, color=MUTED, linewidth=1.4, linestyle=style)
+        axes.annotate(
+            f"{name} {value:.2f}", (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            va="center", color=MUTED, fontsize=_SMALL,
+        )  # fmt: skip
+    axes.set_ylim(min(0.9 * min(losses), 0.9 * run.bigram), max(1.05 * max(losses), 1.05 * run.unigram))
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss, nats per token")
+    words = (
+        f"Loss from {losses[0]:.2f} to {losses[-1]:.2f}; unigram entropy {run.unigram:.2f}, bigram {run.bigram:.2f}."
+    )
+    return _svg(figure, "mlm", words)
+
+
+def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
+    """`field` of the points ("loss", "dev", "rate") over steps: a line per run, a colour per arm; "" when empty."""
+    lines = [
+        (SERIES[number % len(SERIES)], kept)
+        for number, arm in enumerate(arms)
+        for run in arm.curves
+        if (kept := [(p.step, value) for p in run if (value := getattr(p, field)) is not None])
+    ]
+    if not lines:
+        return ""
+    figure, axes = _blank(height=3.1)
+    for color, kept in lines:
+        steps, values = zip(*kept, strict=True)
+        axes.plot(steps, values, color=color, linewidth=1.6, alpha=0.9, marker="o" if len(kept) < 4 else None)
+    if field == "dev":
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.set_xlabel("step")
+    axes.set_ylabel(label)
+    return _svg(figure, f"curve-{field}", f"{label} over steps for {', '.join(arm.title for arm in arms)}.")
+
+
+def reliability(
+    confidence_B: npt.NDArray[np.float64], accuracy_B: npt.NDArray[np.float64], count_B: npt.NDArray[np.int64]
+) -> str:
+    """Accuracy against mean confidence in B non-empty bins, area by count; the diagonal is perfect calibration."""
+    figure, axes = _blank(height=3.4, width=4.4)
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1.2)
+    axes.plot(confidence_B, accuracy_B, color=ACCENT, linewidth=1.4)
+    axes.scatter(confidence_B, accuracy_B, s=20 + 280 * count_B / count_B.max(), color=ACCENT, alpha=0.75, zorder=3)
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(0, 1.06)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    words = "; ".join(f"{c:.0%} sure, {a:.0%} right" for c, a in zip(confidence_B, accuracy_B, strict=True))
+    return _svg(figure, "reliability", f"Reliability: {words}.")
+
+
+def lengths(histogram: Histogram, *, limit: int | None) -> str:
+    """Text lengths in tokens, with the model's limit where it lies in the picture; "" when nothing was counted."""
+    if not any(histogram.counts):
+        return ""
+    figure, axes = _blank(height=2.7)
+    edges = np.array(histogram.edges)
+    axes.bar(edges[:-1], histogram.counts, np.diff(edges), align="edge", color=ACCENT, edgecolor=PAPER, linewidth=0.8)
+    if limit is not None and edges[0] < limit <= edges[-1]:
+        axes.axvline(limit, color=INK, linestyle="--", linewidth=1.3)
+        axes.annotate(
+            f"limit {limit}", (limit, 0.96), (-4, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="right", va="top", color=INK, fontsize=_SMALL,
+        )  # fmt: skip
+    axes.set_xlabel("tokens per text")
+    axes.set_ylabel("texts")
+    return _svg(figure, "lengths", f"Histogram of text lengths from {edges[0]:g} to {edges[-1]:g} tokens.")
+
+
+def _blank(*, height: float, width: float = 5.6) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=_SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=INK, fontsize=10)
+    return figure, axes
+
+
+def _svg(figure: "Figure", name: str, words: str) -> str:
+    """The drawing as an `<svg>` for HTML: ids of its own, CSS colours, `words` for those who cannot see it."""
+    from html import escape
+
+    from matplotlib import rc_context
+
+    file = StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"quire {name}"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # only for measuring: the browser draws them
+        figure.savefig(file, format="svg", metadata=nothing)
+    drawing = file.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
+    drawing = re.sub(r'(url\(|href=")#', rf"\1#{name}-", drawing)
+    for color, variable in _VARIABLES.items():
+        drawing = drawing.replace(color, f"var(--{variable})")
+    [box] = re.findall(r'viewBox="[^"]*"', drawing[: drawing.index(">")])
+    opening = f'<svg {box} role="img" aria-label="{escape(words)}" style="--aspect: {figure.get_figwidth():g}">'
+    return opening + drawing[drawing.index(">") + 1 :].strip()
