@@ -271,7 +271,7 @@ def test_training_refuses_no_text_and_a_tiny_vocabulary() -> None:
 
 def test_importing_needs_neither_torch_nor_transformers() -> None:
     program = (
-        "import quire.text.tokenizers, sys\n"
+        "import quire.text.writing, quire.text.packing, sys\n"
         "heavy = {'torch', 'transformers', 'scipy', 'sklearn', 'datasets', 'pyarrow', 'rjieba'}\n"
         "print(heavy & set(sys.modules))"
     )
