@@ -1,0 +1,137 @@
+"""Tensors from Hugging Face's names to ours and back, bit for bit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quire.core.errors import BadInput
+from quire.core.spec import Backbone, HeadSpec
+from quire.train.families import BERT, Family, Row, find_heads, read_config
+
+POSITIONS = "backbone.embeddings.positions.weight"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a foreign model holds: specs, tensors in our names (float32), and what found no place.
+
+    `pooler` (`pooler.weight`, `pooler.bias`, or empty) is there for a new SequenceHead to start from; the heads
+    that own it have it in `state` too. `unused` names their tensors that nothing of ours holds.
+    """
+
+    backbone: Backbone
+    heads: dict[str, HeadSpec]
+    state: dict[str, Tensor]
+    pooler: dict[str, Tensor]
+    unused: tuple[str, ...]
+
+
+def import_tensors(tensors: Mapping[str, Tensor], config: Any, *, where: Path) -> Imported:
+    """Their tensors and parsed `config.json` as ours.
+
+    Errors (BadInput, one line): a tensor missing, of another shape than the configuration asks, not of floats, with
+    NaN or infinity; a decoder that is not tied to the embeddings; a configuration that `read_config` refuses.
+    """
+    family, backbone = read_config(config, where=where / "config.json")
+    named = _canonical(tensors, family, where)
+    _drop_tied(named, family, where)
+    dropout = config.get("classifier_dropout")
+    heads = find_heads(
+        family,
+        {name: tuple(tensor.shape) for name, tensor in named.items()},
+        dropout=backbone.dropout if dropout is None else dropout,
+    )
+    state: dict[str, Tensor] = {}
+    pooler: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for row in family.rows(backbone, heads):  # one by one: a depth of a billion ends at the first missing tensor
+        state[row.ours] = _joined(named, row, where)
+        used.update(row.theirs)
+    for row in family.pooler_rows(backbone):
+        if row.theirs[0] in named:
+            pooler[row.ours] = _joined(named, row, where)
+            used.update(row.theirs)
+    state[POSITIONS] = state[POSITIONS][family.offset :].contiguous()
+    return Imported(backbone, heads, state, pooler, tuple(sorted(named.keys() - used)))
+
+
+def export_tensors(
+    state: Mapping[str, Tensor],
+    *,
+    backbone: Backbone,
+    heads: Mapping[str, HeadSpec],
+    pooler: Mapping[str, Tensor] | None = None,
+    family: Family = BERT,
+) -> dict[str, Tensor]:
+    """The inverse of `import_tensors`: contiguous tensors in their names; a model without heads carries no prefix.
+
+    Rows of the position table before their offset, which no token ever reaches, come out as zeros. ValueError when
+    `state` lacks a tensor or holds one that nothing of theirs can hold.
+    """
+    ours = {**state, **(pooler or {})}
+    ours[POSITIONS] = torch.cat([ours[POSITIONS].new_zeros(family.offset, backbone.width), ours[POSITIONS]])
+    theirs: dict[str, Tensor] = {}
+    for row in (*family.rows(backbone, heads), *(family.pooler_rows(backbone) if pooler else ())):
+        if row.ours not in ours:
+            raise ValueError(f"the state lacks {row.ours!r}")
+        tensor = ours.pop(row.ours)
+        if tuple(tensor.shape) != (len(row.theirs) * row.shape[0], *row.shape[1:]):
+            raise ValueError(f"{row.ours!r} has the shape {list(tensor.shape)}, which the backbone does not describe")
+        for name, part in zip(row.theirs, tensor.chunk(len(row.theirs)), strict=True):
+            full = family.prefix + name if row.prefixed and heads else name
+            if full in theirs and not torch.equal(theirs[full], part):
+                raise ValueError(f"{row.ours!r} is not the only pooler, and theirs have one for all")
+            theirs[full] = part.detach().contiguous()
+    if ours:
+        raise ValueError(f"no place for {min(ours)!r} ({len(ours)} tensors in all)")
+    return theirs
+
+
+def _canonical(tensors: Mapping[str, Tensor], family: Family, where: Path) -> dict[str, Tensor]:
+    """Their tensors without prefix, without buffers, and with LayerNorm's weight and bias under today's names."""
+    named: dict[str, Tensor] = {}
+    for full, tensor in tensors.items():
+        name = full.removeprefix(family.prefix)
+        for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
+        if name in named:
+            raise BadInput(f"{where}: {full!r} is there under two names; save the model again with transformers")
+        if name not in family.unowned:
+            named[name] = tensor
+    return named
+
+
+def _drop_tied(named: dict[str, Tensor], family: Family, where: Path) -> None:
+    """Remove second copies of tied tensors; a copy that differs is another model than ours."""
+    kept, other = family.decoder_bias
+    if other in named:
+        named.setdefault(kept, named[other])
+    for name, twin in ((family.decoder, "embeddings.word_embeddings.weight"), (other, kept)):
+        if name in named and twin in named and not torch.equal(named.pop(name), named[twin]):
+            raise BadInput(f"{where}: {name!r} differs from {twin!r}; Quire ties the two, so choose a tied model")
+
+
+def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:
+    parts = [checked(named, name, row.shape, where) for name in row.theirs]
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def checked(named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], where: Path) -> Tensor:
+    """The tensor `name` in float32, or a BadInput that says why it cannot be a weight of this shape."""
+    if name not in named:
+        raise BadInput(f"{where}: the tensor {name!r} that config.json asks for is missing; fetch the model again")
+    tensor = named[name]
+    if tuple(tensor.shape) != shape:
+        raise BadInput(f"{where}: {name!r} has the shape {list(tensor.shape)}, config.json asks for {list(shape)}")
+    if tensor.dtype not in _FLOATS:
+        raise BadInput(f"{where}: {name!r} holds {tensor.dtype}; only float weights can be read, not quantized ones")
+    tensor = tensor.float()
+    if not torch.isfinite(tensor).all():
+        raise BadInput(f"{where}: {name!r} holds NaN or infinity; fetch the model again or choose another")
+    return tensor
