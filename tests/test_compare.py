@@ -141,7 +141,7 @@ def test_a_real_difference_is_found_whichever_arm_is_selected(truth: Ints) -> No
     assert ahead.comparisons[0].winner == behind.comparisons[0].winner == "good"
     assert 0.12 < ahead.comparisons[0].difference.value < 0.28
     assert ahead.sentence == "Good beats Bad."
-    assert behind.sentence == "Bad, which dev selected, is beaten on test by Good."
+    assert behind.sentence == "Bad, selected on dev, is beaten on test by Good."
 
 
 def test_pairing_finds_what_unpaired_intervals_hide(truth: Ints) -> None:

@@ -233,16 +233,22 @@ def verdict(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) -
 
 
 def _sentence(study: Study, comparisons: Sequence[Comparison]) -> str:
+    """The verdict in words. The int8 arm is the selected one made smaller, no rival, and is judged elsewhere."""
     title = {arm.name: arm.title for arm in study.arms}
     selected = title[study.selected]
+    small = study.quantisation.arm if study.quantisation else None
+    comparisons = [c for c in comparisons if c.b != small]
     beaten = [title[c.b] for c in comparisons if c.winner == c.a]
     even = [title[c.b] for c in comparisons if c.winner is None]
     better = [title[c.b] for c in comparisons if c.winner == c.b]
     if not comparisons:
         return f"{selected} is the only arm: there is nothing to compare it with."
+    if len(beaten) == len(comparisons) > 2:
+        return f"{selected} beats all {len(beaten)} other ways: {_listed(beaten)}."
     parts = [f"{selected} beats {_listed(beaten)}"] if beaten else []
-    parts += [f"there is no winner between {selected} and {_listed(even, last='or')}"] if even else []
-    parts += [f"{selected}, which dev selected, is beaten on test by {_listed(better)}"] if better else []
+    it = "it" if beaten else selected
+    parts += [f"there is no winner between {it} and {_listed(even, last='or')}"] if even else []
+    parts += [f"{selected}, selected on dev, is beaten on test by {_listed(better)}"] if better else []
     text = "; ".join(parts) + "."
     return text[0].upper() + text[1:]
 

@@ -24,6 +24,10 @@ def render(study: Study, verdict: Verdict) -> str:
     return fill("report.html.j2", _content(study, verdict))
 
 
+def _threads(study: Study) -> str:
+    return " or ".join(words.counted(threads, "thread") for threads in sorted({arm.threads for arm in study.arms}))
+
+
 def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
     trained = [arm for arm in study.arms if any(arm.curves)]
     few, calibrated = len(study.labels) <= MATRIX_CLASSES, calibration(study)
@@ -37,6 +41,7 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "mlm": plots.pretraining(study.pretraining) if study.pretraining else "",
         "curves": _curves(study, trained),
         "trained": trained,
+        "threads": _threads(study),
         "confusion": confusion(study) if few else None,
         "confusions": [] if few else confusions(study),
         "calibration": calibrated,
@@ -51,7 +56,6 @@ def _curves(study: Study, trained: list[Arm]) -> list[tuple[str, str]]:
     drawn = [
         (f"{metric} on dev", plots.curves(trained, field="dev", label=f"dev {metric}")),
         ("Training loss", plots.curves(trained, field="loss", label="training loss, nats")),
-        ("Learning rate", plots.curves(trained, field="rate", label="learning rate")),
     ]
     return [(title[0].upper() + title[1:], drawing) for title, drawing in drawn if drawing]
 
@@ -94,6 +98,7 @@ class Calibration(NamedTuple):
     accuracy_B: npt.NDArray[np.float64]
     count_B: npt.NDArray[np.int64]
     error: float
+    surplus: float  # mean confidence less accuracy: above 0 too sure, below 0 too modest
 
 
 def calibration(study: Study) -> Calibration | None:
@@ -112,7 +117,9 @@ def calibration(study: Study) -> Calibration | None:
     full = count > 0
     mean_B = np.bincount(bin_E, weights=confidence_E, minlength=BINS)[full] / count[full]
     right_B = np.bincount(bin_E, weights=predicted == study.truth, minlength=BINS)[full] / count[full]
-    return Calibration(mean_B, right_B, count[full], float(np.average(np.abs(right_B - mean_B), weights=count[full])))
+    gap_B, count_B = mean_B - right_B, count[full]
+    error, surplus = (float(np.average(gap, weights=count_B)) for gap in (np.abs(gap_B), gap_B))
+    return Calibration(mean_B, right_B, count_B, error, surplus)
 
 
 def mistakes(study: Study) -> list[Mapping[str, Any]]:

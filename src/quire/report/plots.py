@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, ACCENT, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
 SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", PAPER: "paper"} | {
     color: f"series-{number}" for number, color in enumerate(SERIES, 1)
 }
 _TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5)
-_SMALL = 9.5
+_SMALL = 10
 
 
 def pareto(study: Study, verdict: Verdict) -> str:
@@ -41,11 +42,13 @@ def pareto(study: Study, verdict: Verdict) -> str:
         score = verdict.score(arm.name).score
         color = ACCENT if arm.name == study.deployed.name else MUTED
         x, y = max(milliseconds, 1e-4), float(_logit(score.value))
-        axes.plot([x, x], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.5, zorder=2)
-        fill = color if arm.name in verdict.front else PAPER
-        axes.scatter([x], [y], s=35 + 420 * arm.bytes / largest, color=fill, edgecolors=color, linewidths=1.5, zorder=3)
+        axes.plot([x, x], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.8, zorder=4)
+        area, fill = 30 + 260 * arm.bytes / largest, color if arm.name in verdict.front else PAPER
+        axes.scatter([x], [y], s=area, color=fill, edgecolors=color, linewidths=1.5, alpha=0.7, zorder=3)
         places.append((x, y, arm.name, color))
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
     axes.margins(x=0.12, y=0.08)
     _percent_ticks(axes)
     _names_at_right(axes, places)
@@ -79,8 +82,9 @@ def _percent_ticks(axes: "Axes") -> None:
 def _names_at_right(axes: "Axes", places: Sequence[tuple[float, float, str, str]]) -> None:
     """Names beside the axes, pushed apart where they would overlap, each with a line to its point."""
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    step, right = (high - low) / 14, axes.get_xlim()[1]
+    left, right = axes.get_xlim()
+    axes.set(xlim=(left, right), ylim=(low, high))  # held, whatever is drawn from here on
+    step = (high - low) / 14
     heights: list[float] = []
     ordered = sorted(places, key=lambda place: place[1])
     for _, y, _, _ in ordered:
@@ -90,8 +94,10 @@ def _names_at_right(axes: "Axes", places: Sequence[tuple[float, float, str, str]
         heights[number] = min(heights[number], ceiling)
         ceiling = heights[number] - step
     for (x, y, name, color), height in zip(ordered, heights, strict=True):
-        axes.plot([x, right], [y, height], color=GRID, linewidth=1, zorder=1, clip_on=False)
-        axes.annotate(name, (right, height), (4, 0), textcoords="offset points", va="center", color=color, fontsize=10)
+        axes.plot([x, right], [y, height], color=MUTED, linewidth=0.7, alpha=0.6, zorder=1)
+        axes.annotate(
+            name, (right, height), (4, 0), textcoords="offset points", va="center", color=color, fontsize=10.5
+        )
 
 
 def pretraining(run: Pretraining) -> str:
@@ -117,9 +123,9 @@ def pretraining(run: Pretraining) -> str:
 
 
 def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
-    """`field` of the points ("loss", "dev", "rate") over steps: a line per run, a colour per arm; "" when empty."""
+    """A field of the points ("loss", "dev") over steps: a line per run, a colour and dash per arm; "" when empty."""
     lines = [
-        (SERIES[number % len(SERIES)], kept)
+        (SERIES[number % len(SERIES)], DASHES[number % len(DASHES)], kept)
         for number, arm in enumerate(arms)
         for run in arm.curves
         if (kept := [(p.step, value) for p in run if (value := getattr(p, field)) is not None])
@@ -127,9 +133,9 @@ def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
     if not lines:
         return ""
     figure, axes = _blank(height=3.1)
-    for color, kept in lines:
+    for color, dash, kept in lines:
         steps, values = zip(*kept, strict=True)
-        axes.plot(steps, values, color=color, linewidth=1.6, alpha=0.9, marker="o" if len(kept) < 4 else None)
+        axes.plot(steps, values, color=color, linestyle=dash, linewidth=1.8, marker="o" if len(kept) < 4 else None)
     if field == "dev":
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_xlabel("step")
@@ -141,7 +147,7 @@ def reliability(
     confidence_B: npt.NDArray[np.float64], accuracy_B: npt.NDArray[np.float64], count_B: npt.NDArray[np.int64]
 ) -> str:
     """Accuracy against mean confidence in B non-empty bins, area by count; the diagonal is perfect calibration."""
-    figure, axes = _blank(height=3.4, width=4.4)
+    figure, axes = _blank(height=3.4, width=4.0)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1.2)
     axes.plot(confidence_B, accuracy_B, color=ACCENT, linewidth=1.4)
     axes.scatter(confidence_B, accuracy_B, s=20 + 280 * count_B / count_B.max(), color=ACCENT, alpha=0.75, zorder=3)
@@ -173,7 +179,7 @@ def lengths(histogram: Histogram, *, limit: int | None) -> str:
     return _svg(figure, "lengths", f"Histogram of text lengths from {edges[0]:g} to {edges[-1]:g} tokens.")
 
 
-def _blank(*, height: float, width: float = 5.6) -> "tuple[Figure, Axes]":
+def _blank(*, height: float, width: float = 5.0) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -187,8 +193,9 @@ def _blank(*, height: float, width: float = 5.6) -> "tuple[Figure, Axes]":
     for side in ("left", "bottom"):
         axes.spines[side].set_color(MUTED)
     axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=_SMALL)
+    axes.locator_params(nbins=6)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(color=INK, fontsize=10)
+        axis.label.set(color=INK, fontsize=10.5)
     return figure, axes
 
 

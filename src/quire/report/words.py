@@ -22,8 +22,9 @@ def between(estimate: Estimate) -> str:
 
 
 def points(difference: Estimate) -> str:
-    """A difference of scores in points: "+0.3 (−0.4 to +1.0)"."""
-    value, lower, upper = (_signed(100 * v, "+.1f") for v in (difference.value, difference.lower, difference.upper))
+    """A difference of scores in points: "+0.3 (−0.4 to +1.0)"; finer where a bound would round to 0."""
+    form = "+.2f" if 0 < min(abs(difference.lower), abs(difference.upper)) < 0.0005 else "+.1f"
+    value, lower, upper = (_signed(100 * v, form) for v in (difference.value, difference.lower, difference.upper))
     return f"{value} ({lower} to {upper})"
 
 
@@ -48,10 +49,10 @@ def counted(count: int, noun: str) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Two significant digits: "0.43 ms", "12 ms"."""
-    if value >= 10:
-        return f"{value:.0f} ms"
-    return f"{value:.2g} ms" if value >= 0.001 else "< 0.001 ms"
+    """Two significant digits, without the unit: "0.43", "6.0", "12"."""
+    if value >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:#.2g}" if value >= 0.001 else "< 0.001"
 
 
 def duration(seconds: float) -> str:
@@ -103,7 +104,7 @@ def turned(comparison: Comparison, arm: str) -> Estimate:
     return d if comparison.a == arm else Estimate(value=-d.value, lower=-d.upper, upper=-d.lower)
 
 
-def shortened(text: str, *, length: int = 280) -> str:
+def shortened(text: str, *, length: int = 240) -> str:
     """One line of at most `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
@@ -142,7 +143,8 @@ def health(pretraining: Pretraining) -> str:
 
 
 def _signed(value: float, form: str) -> str:
-    return format(value, form).replace("-", _MINUS)
+    shown = format(value, form)
+    return (shown if float(shown) else shown.lstrip("+-")).replace("-", _MINUS)
 
 
 def _scaled(count: float, base: int, units: tuple[str, ...]) -> str:
