@@ -197,3 +197,26 @@ def test_an_altered_index_is_named(shards: Shards) -> None:
     path.unlink()
     with pytest.raises(BadInput, match="not a written corpus"):
         Shards.open(shards.folder)
+
+
+def test_an_error_of_the_reader_is_not_taken_for_one_of_the_disk(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    def documents() -> Iterator[str]:
+        yield "fox"
+        raise OSError("the source broke")
+
+    with pytest.raises(OSError, match="the source broke"):
+        write(tmp_path / "corpus", documents(), tokenizer=tokenizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [0, 50, 500])  # bytes that a file may hold
+def test_a_full_disk_is_one_line_and_leaves_nothing(tokenizer: Tokenizer, tmp_path: Path, room: int) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(BadInput, match=r"cannot be written: .*File too large"):
+            write(tmp_path / "corpus", DOCUMENTS * 9, tokenizer=tokenizer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

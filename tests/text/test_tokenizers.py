@@ -278,3 +278,8 @@ def test_importing_needs_neither_torch_nor_transformers() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == (
         "set()\n"
     )
+
+
+def test_half_a_surrogate_pair_is_refused_in_one_line() -> None:
+    with pytest.raises(BadInput, match=r"'\\ud83d' is no text"):
+        learnt("wordpiece").encode(["fine", "a\ud83d"])

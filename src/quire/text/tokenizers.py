@@ -81,6 +81,7 @@ class Tokenizer:
     def encode(self, texts: Iterable[str], *, segment: Segmenter | None = None) -> list[Passage]:
         """Tokens without special ones, and where words begin: words of `segment`, or else of the pre-tokenizer."""
         texts = list(texts)
+        _valid(texts)
         if segment is None and self._first is not None:  # no need of offsets: much faster
             ids = [self._ids(found) for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
             return [Passage(tokens, self._first[tokens]) for tokens in ids]
@@ -160,6 +161,15 @@ def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(text, encoding="utf-8", newline="\n")
     temporary.replace(path)
+
+
+def _valid(texts: list[str]) -> None:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            f"half a surrogate pair {error.object[error.start]!r} is no text: mend the file's escapes"
+        ) from None
 
 
 def _word_starts(encoding: Encoding) -> Bools:

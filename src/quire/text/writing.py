@@ -3,6 +3,8 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -17,7 +19,7 @@ from quire.text.shards import File, Index, Shards
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import Segmenter
 
-BATCH = 1 << 20  # characters encoded together
+BATCH = 1 << 20  # characters encoded, and numbers written, together
 
 
 def write(
@@ -36,27 +38,29 @@ def write(
     """
     if folder.exists():
         raise BadInput(f"{folder}: exists already; remove it or name another folder")
-    part: Path | None = None
-    try:
+    with _disk(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        writer = _Writer(part, tokenizer, shard_tokens)
-        try:
-            for encoded in _encoded(documents, tokenizer, segment):
-                writer.add(encoded)
-        finally:
-            writer.close()
-        if writer.tokens < max(at_least, 1):
-            raise BadInput(f"the corpus has {writer.tokens:,} tokens; {max(at_least, 1):,} or more are needed")
-        (part / "index.json").write_text(writer.index().model_dump_json(indent=1), encoding="utf-8")
-        part.chmod(0o755)  # mkdtemp's folder is its owner's alone
-        part.rename(folder)
+    writer = _Writer(part, tokenizer, shard_tokens)
+    try:
+        for document in _encoded(documents, tokenizer, segment):
+            with _disk(folder):  # an error of the reader is not one of this disk
+                writer.add(document)
+        with _disk(folder):
+            writer.finish(at_least=max(at_least, 1))
+            part.rename(folder)
+    finally:
+        writer.abandon()
+        shutil.rmtree(part, ignore_errors=True)
+    return Shards.open(folder)
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"{folder}: cannot be written: {error}") from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-    return Shards.open(folder)
 
 
 def _encoded(documents: Iterable[str], tokenizer: Tokenizer, segment: Segmenter | None) -> Iterator[list[Passage]]:
@@ -81,6 +85,38 @@ def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
     yield batch
 
 
+class _Stream:
+    """A file of numbers that is hashed while it is written, many arrays at a time."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        self.file = path.open("wb")
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.hash = hashlib.sha256()
+        self.size = 0
+        self._held: list[npt.NDArray[np.generic]] = []
+        self._count = 0
+
+    def write(self, values: npt.NDArray[np.generic]) -> None:
+        self._held.append(values)
+        self._count += len(values)
+        if self._count >= BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        if held := self._held:
+            self._held, self._count = [], 0
+            data = np.concatenate(held).astype(self.dtype).tobytes()
+            self.file.write(data)
+            self.hash.update(data)
+            self.size += len(data)
+
+    def close(self) -> None:
+        try:
+            self._flush()
+        finally:
+            self.file.close()
+
+
 class _Writer:
     """The files of a corpus while it grows."""
 
@@ -97,28 +133,38 @@ class _Writer:
             return
         if not self.shards or self.shards[-1] >= self.shard_tokens:
             self.shards.append(0)
-        lengths = [len(sentence) for sentence in document]
-        bounds = self.tokens + np.cumsum([0, *lengths[:-1]])
-        self._append("documents.bin", bounds[:1], "int64")
-        self._append("sentences.bin", bounds, "int64")
         shard = len(self.shards) - 1
-        self._append(f"tokens-{shard:05}.bin", np.concatenate([s.tokens for s in document]), self.dtype)
-        self._append(f"starts-{shard:05}.bin", np.concatenate([s.starts for s in document]), "uint8")
-        self.tokens += sum(lengths)
-        self.shards[-1] += sum(lengths)
+        bounds = list(accumulate(map(len, document), initial=self.tokens))
+        for sentence in document:
+            self._stream(f"tokens-{shard:05}.bin", self.dtype).write(sentence.tokens)
+            self._stream(f"starts-{shard:05}.bin", "uint8").write(sentence.starts)
+        self._stream("documents.bin", "int64").write(np.array(bounds[:1]))
+        self._stream("sentences.bin", "int64").write(np.array(bounds[:-1]))
+        self.shards[-1] += bounds[-1] - self.tokens
+        self.tokens = bounds[-1]
         self.documents += 1
         self.sentences += len(document)
 
-    def _append(self, name: str, values: npt.NDArray[np.generic], dtype: str) -> None:
+    def _stream(self, name: str, dtype: str) -> _Stream:
         if name not in self.files:
-            self.files[name] = _Stream(self.folder / name)
-        self.files[name].write(values.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
+            self.files[name] = _Stream(self.folder / name, dtype)
+        return self.files[name]
 
-    def close(self) -> None:
+    def finish(self, *, at_least: int) -> None:
+        if self.tokens < at_least:
+            raise BadInput(f"the corpus has {self.tokens:,} tokens; {at_least:,} or more are needed")
         for name in ("documents.bin", "sentences.bin"):
-            self._append(name, np.array([self.tokens]), "int64")
+            self._stream(name, "int64").write(np.array([self.tokens]))
         for stream in self.files.values():
-            stream.file.close()
+            stream.close()
+        (self.folder / "index.json").write_text(self.index().model_dump_json(indent=1), encoding="utf-8")
+        self.folder.chmod(0o755)  # mkdtemp's folder is its owner's alone
+
+    def abandon(self) -> None:
+        """Close what is still open, and do not care whether it reaches the disk."""
+        for stream in self.files.values():
+            with suppress(OSError):
+                stream.close()
 
     def index(self) -> Index:
         files = {name: File(bytes=s.size, sha256=s.hash.hexdigest()) for name, s in sorted(self.files.items())}
@@ -134,17 +180,3 @@ class _Writer:
             files=files,
         )
         return index.model_copy(update={"fingerprint": index.total()})
-
-
-class _Stream:
-    """A file that is hashed while it is written."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("wb")
-        self.hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.file.write(data)
-        self.hash.update(data)
-        self.size += len(data)
