@@ -163,6 +163,24 @@ def test_a_failing_disk_is_one_line_and_older_checkpoints_stand(
     assert checkpoint.latest(tmp_path) == tmp_path / "step-2"
 
 
+def test_a_checkpoint_saved_again_gets_its_name_back_when_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1, 2)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError(28, os.strerror(28), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(BadInput, match="step-2: cannot be written"):
+        save(tmp_path, 2)
+    assert names(tmp_path) == {"step-1", "step-2"}
+    assert checkpoint.load(tmp_path / "step-2").step == 2
+
+
 def test_a_disk_that_fills_while_tensors_are_written(tmp_path: Path) -> None:
     """The system's own refusal, through the safetensors library: files of this process may not pass 4 kB."""
     program = f"""
@@ -246,6 +264,9 @@ def test_death_at_every_effect_leaves_the_last_checkpoint(tmp_path: Path, step: 
         assert found.step in {2, step}, k
         assert found.state == {"step": found.step}
         assert found.tensors["model"]["w"].equal(torch.full((50,), float(found.step)))
+        for name in names(root):
+            if name.startswith("step-") and (root / name / "manifest.json").is_file():
+                checkpoint.load(root / name)  # also one whose removal was cut short
         save(root, 4, 5)
         assert names(root) == {"step-4", "step-5"}, "the next saves sweep"
     assert found.step == step

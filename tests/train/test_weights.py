@@ -137,6 +137,14 @@ def test_their_tensors_survive_import_and_export_bit_for_bit(tmp_path: Path, kin
     assert same(back, theirs)
 
 
+def test_query_key_and_value_are_stacked_in_this_order(tmp_path: Path) -> None:
+    tensors = bert_tensors()
+    found = import_tensors(tensors, SIZES, where=tmp_path).state
+    for end in ("weight", "bias"):
+        parts = [tensors[f"encoder.layer.1.attention.self.{name}.{end}"] for name in ("query", "key", "value")]
+        assert found[f"backbone.blocks.1.attention.qkv.{end}"].equal(torch.cat(parts))
+
+
 def test_old_names_buffers_prefixes_and_tied_copies_are_understood(tmp_path: Path) -> None:
     tensors = bert_tensors(HEADS["AutoModelForMaskedLM"])
     plain = import_tensors(tensors, SIZES, where=tmp_path)
