@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from quire.compare import compare, front, holm, interval, mcnemar, p_value, resample, score, scores, verdict
 from quire.core.errors import BadInput
 from quire.core.random import rng
-from quire.core.results import Arm, DataFacts, Environment, Latency, Metric, Study
+from quire.core.results import Arm, DataFacts, Environment, Latency, Metric, Quantisation, Study
 
 Ints = npt.NDArray[np.int64]
 
@@ -267,6 +267,20 @@ def test_an_arm_that_does_not_lose_and_costs_less_is_named(truth: Ints) -> None:
     good, bad = noisy(truth, 0.9, runs=1, key="good"), noisy(truth, 0.5, runs=1, key="bad")
     arms = [at("tuned", good, 9, 90), at("even", good, 1, 90), at("large", good, 1, 91), at("bad", bad, 1, 1)]
     assert verdict(a_study(truth, *arms), resamples=500).cheaper == ("even",)
+
+
+def test_the_int8_arm_is_compared_but_is_no_rival(truth: Ints) -> None:
+    def at(name: str, right: float, milliseconds: float) -> Arm:
+        latency = (Latency(batch=1, median=milliseconds, lower=1, upper=9),)
+        return an_arm(name, noisy(truth, right, runs=3, key="tuned" if name == "int8" else name), latency=latency)
+
+    study = a_study(truth, at("tuned", 0.9, 9), at("bad", 0.6, 9), at("int8", 0.9, 4))
+    small = Quantisation(arm="int8", kept=True, why="", speedup=2.2, loss=0.0)
+    found = verdict(study.model_copy(update={"quantisation": small}), resamples=500)
+    assert [c.b for c in found.comparisons] == ["bad", "int8"]
+    assert found.sentence == "Tuned beats Bad."
+    assert found.cheaper == ()
+    assert verdict(study, resamples=500).cheaper == ("int8",)
 
 
 def test_scores_are_sklearns(truth: Ints) -> None:

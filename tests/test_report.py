@@ -28,7 +28,7 @@ from quire.core.results import (
     Study,
 )
 from quire.core.verdict import Verdict
-from quire.report import model_card, render, words
+from quire.report import model_card, plots, render, words
 from quire.report.page import calibration, confusion, confusions
 
 LABELS = ("acq", "crude", "earn", "grain", "利率", "money-fx", "ship", "trade & <b>")
@@ -274,6 +274,33 @@ def test_the_same_study_gives_the_same_page(study: Study, page: str) -> None:
     """Also when it comes back from JSON, and in a process where much was drawn before."""
     again = Study.from_json(study.to_json())
     assert render(again, verdict(again, resamples=400)) == page
+
+
+def test_plots_take_the_colours_of_the_page(page: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawings) == 6
+    for drawing in drawings:
+        assert set(re.findall(r"#[0-9a-f]{6}", drawing)) <= {"#000000", "#ffffff"}
+        assert "var(--ink)" in drawing
+    defined = set(re.findall(r"(--[a-z0-9-]+):", page))
+    assert set(re.findall(r"var\((--[a-z0-9-]+)", page)) <= defined
+
+
+def test_chinese_stays_text_in_a_plot(study: Study) -> None:
+    """Also where matplotlib's own fonts lack the signs: a warning would fail this test."""
+    names = {arm.name: f"微调 {number} <b>" for number, arm in enumerate(study.arms)}
+    arms = tuple(arm.model_copy(update={"name": names[arm.name]}) for arm in study.arms)
+    renamed = study.model_copy(update={"arms": arms, "selected": names[study.selected], "quantisation": None})
+    drawing = plots.pareto(renamed, verdict(renamed, resamples=50))
+    assert all(f"{escaped}</text>" in drawing for escaped in (n.replace("<b>", "&lt;b&gt;") for n in names.values()))
+
+
+def test_a_cheaper_arm_that_does_not_lose_is_advised(study: Study, judged: Verdict, page: str) -> None:
+    assert "Consider" not in page
+    advised = render(study, judged.model_copy(update={"cheaper": ("tfidf", "frozen")}))
+    assert "<strong>Consider TF-IDF + logistic regression:</strong>" in advised
+    assert "11 times as fast and takes 1.9 MB" in advised
+    assert "Consider Frozen" not in advised  # slower than the int8 arm that is deployed
 
 
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:

@@ -205,13 +205,17 @@ def front(study: Study, found: Sequence[Score]) -> tuple[str, ...]:
 
 
 def cheaper(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Arms that do not lose against arm a of their comparison, yet are faster at batch 1 and no larger."""
+    """Arms that do not lose against arm a of their comparison, yet are faster at batch 1 and no larger.
+
+    The int8 arm is none of them: whether to take it is decided on dev, by the loss that the person allows.
+    """
+    small = study.quantisation.arm if study.quantisation else None
 
     def saves(a: Arm, b: Arm) -> bool:
         slow, quick = a.latency_at(1), b.latency_at(1)
         return slow is not None and quick is not None and quick.median < slow.median and b.bytes <= a.bytes
 
-    return tuple(c.b for c in comparisons if c.winner != c.a and saves(study.arm(c.a), study.arm(c.b)))
+    return tuple(c.b for c in comparisons if c.winner != c.a and c.b != small and saves(study.arm(c.a), study.arm(c.b)))
 
 
 def verdict(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) -> Verdict:

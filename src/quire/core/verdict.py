@@ -65,7 +65,7 @@ class Verdict(Settings):
     front: tuple[str, ...]
     """Arms that no other arm beats or equals in score, latency and size at once."""
     cheaper: tuple[str, ...]
-    """Arms that do not lose against the selected one, yet are faster and no larger."""
+    """Arms that do not lose against the selected one, yet are faster and no larger; not the int8 arm."""
     sentence: str
 
     def score(self, arm: str) -> Score:
