@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from quire.core.errors import BadInput
-from quire.train import checkpoint, safe
+from quire.train import checkpoint
 
 STATE = {"seed": 3, "loss": [0.1, 1e-300], "label": "好", "none": None}
 
@@ -375,8 +375,3 @@ def test_restoring_does_not_share_memory_with_what_was_flattened() -> None:
     assert not {t.data_ptr() for t in held.values()} & {
         t.data_ptr() for values in other.state.values() for t in values.values()
     }
-
-
-def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
-    safe.write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)})
-    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644

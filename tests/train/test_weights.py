@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from quire.core.errors import BadInput
 from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
 from quire.train.convert import export_tensors, import_tensors
 from quire.train.families import BERT, FAMILIES, head_shapes
-from quire.train.safe import read_tensors
 from quire.train.weights import read_model, save_model
 
 SMALL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, segments=2)
@@ -294,43 +292,6 @@ def test_weights_that_cannot_be_used_are_refused(
         read_model(folder)
 
 
-def entry(start: int, stop: int, **changes: Any) -> dict[str, Any]:
-    return {"dtype": "F32", "shape": [(stop - start) // 4], "data_offsets": [start, stop], **changes}
-
-
-def header(tensors: dict[str, Any], data: int = 64, size: int | None = None) -> bytes:
-    text = json.dumps(tensors).encode()
-    return struct.pack("<Q", len(text) if size is None else size) + text + bytes(data)
-
-
-DUPLICATE = json.dumps({"a": entry(0, 32), "b": entry(0, 64)}).replace('"b"', '"a"').encode()
-FILES = {
-    "empty": b"",
-    "header past the end": header({"a": entry(0, 64)}, size=10**6),
-    "header over 100 MB": header({"a": entry(0, 64)}, size=10**9),
-    "overlap": header({"a": entry(0, 64), "b": entry(32, 64)}),
-    "hole": header({"a": entry(0, 16), "b": entry(32, 64)}),
-    "out of range": header({"a": entry(0, 6400)}),
-    "truncated": header({"a": entry(0, 64)}, data=63),
-    "bytes after the end": header({"a": entry(0, 64)}, data=65),
-    "size against shape": header({"a": entry(0, 64, shape=[5])}),
-    "unknown dtype": header({"a": entry(0, 64, dtype="F33")}),
-    "dtype without a torch": header({"a": entry(0, 48, dtype="F6_E2M3", shape=[64])}, data=48),
-    "duplicate name": struct.pack("<Q", len(DUPLICATE)) + DUPLICATE + bytes(64),
-    "not JSON": struct.pack("<Q", 8) + b"nonsense" + bytes(64),
-}
-
-
-@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
-def test_a_damaged_safetensors_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"model\.safetensors: ") as caught:
-        read_tensors(path)
-    assert "\n" not in str(caught.value)
-    assert "pickle" not in str(caught.value)
-
-
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "model.pt"])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_pickle_is_refused_by_its_content_and_by_its_name(tmp_path: Path, name: str, legacy: bool) -> None:
@@ -339,23 +300,6 @@ def test_a_pickle_is_refused_by_its_content_and_by_its_name(tmp_path: Path, name
     torch.save({"a": torch.zeros(2)}, folder / name, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(BadInput, match=r"a pickle can run code when it is read.*safetensors"):
         read_model(folder)
-
-
-def test_a_header_that_starts_like_a_pickle_is_read(tmp_path: Path) -> None:
-    text = json.dumps({"a": entry(0, 64)}).encode().ljust(0x0280)
-    (tmp_path / "m.safetensors").write_bytes(struct.pack("<Q", 0x0280) + text + bytes(64))
-    assert (tmp_path / "m.safetensors").read_bytes().startswith(b"\x80\x02")
-    assert read_tensors(tmp_path / "m.safetensors")["a"].equal(torch.zeros(16))
-
-
-def test_tensors_do_not_change_when_the_file_does(tmp_path: Path) -> None:
-    path = tmp_path / "m.safetensors"
-    save_file({"a": torch.ones(1000)}, path)
-    tensor = read_tensors(path)["a"]
-    with path.open("r+b") as file:
-        file.seek(-4000, 2)
-        file.write(bytes(4000))
-    assert tensor.equal(torch.ones(1000))
 
 
 def test_one_changed_byte_in_our_folder_is_noticed(tmp_path: Path) -> None:
