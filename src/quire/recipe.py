@@ -40,8 +40,8 @@ class DataPlan(Settings):
     length: Annotated[int, Field(ge=8)] = 128
     cut: Cut = "head"
     """What is kept of a labelled text that is longer (Sun et al. 2019, section 5.3.1)."""
-    words: Literal["tokenizer", "chinese"] = "tokenizer"
-    """What a word is, for whole-word masks: the tokenizer's, or the Chinese segmenter's."""
+    words: Literal["auto", "tokenizer", "chinese"] = "auto"
+    """What a word is, for whole-word masks: the tokenizer's, or the Chinese segmenter's; `auto` looks at the text."""
     tokenizer: TokenizerPlan = TokenizerPlan()
 
 

@@ -16,8 +16,8 @@ from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, SequenceHead
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
-from quire.noise.reorder import truncate_pair
 from quire.objectives.base import Objective
+from quire.text.packing import truncated
 
 TRIES = 10
 """How often a random passage is drawn again when it comes from the same document, as in BERT's release."""
@@ -45,7 +45,7 @@ class Pair(Objective):
             other = world.passage(room, rng)
             if other.document != example.document:
                 break
-        a, other = truncate_pair(a, other, limit=limit, rng=rng)
+        a, other = truncated(a, other, length=limit, rng=rng)
         return Example.of(world.vocab, a, other).label(self.slot, 1)
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from quire.core.example import Ints
 from quire.predict.base import Floats
 
-Labelled: TypeAlias = tuple[Any, Sequence[int]]
+Labelled: TypeAlias = tuple[Any, Ints]
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the penalty to try; the smallest that does best on dev is taken."""
 

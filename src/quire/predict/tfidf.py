@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from quire.core.example import Ints
 from quire.predict.base import Floats, Predictor
 from quire.predict.folder import read_own, write_own
 from quire.predict.linear import Scores, best_regression, softmax
-
-CJK = (0x3400, 0x9FFF)
-"""Han characters; a text that is mostly these has no spaces between words."""
+from quire.text.words import mostly_chinese
 
 
 class TfIdf(Predictor):
@@ -28,15 +27,15 @@ class TfIdf(Predictor):
     def fit(
         cls,
         labels: Sequence[str],
-        train: tuple[Sequence[str], Sequence[int]],
-        dev: tuple[Sequence[str], Sequence[int]],
+        train: tuple[Sequence[str], Ints],
+        dev: tuple[Sequence[str], Ints],
         *,
         corpus: Iterable[str] = (),
         seed: int = 0,
     ) -> TfIdf:
         """Weights of words from the training texts and the corpus; the strength of the penalty is chosen on dev."""
         texts, answers = train
-        vectorizer = _vectorizer(chinese=_mostly_chinese(texts))
+        vectorizer = _vectorizer(chinese=mostly_chinese(texts))
         vectorizer.fit([*texts, *corpus])
         linear = best_regression(
             (vectorizer.transform(texts), answers), (vectorizer.transform(dev[0]), dev[1]), len(labels), seed=seed
@@ -79,9 +78,3 @@ def _frozen(analyzer: str, words: Sequence[str], idf: Floats) -> Any:
     vectorizer = _vectorizer(chinese=analyzer == "char", vocabulary=list(words))
     vectorizer.idf_ = np.asarray(idf, dtype=np.float32)
     return vectorizer
-
-
-def _mostly_chinese(texts: Sequence[str]) -> bool:
-    sample = "".join(texts[:200])
-    han = sum(CJK[0] <= ord(character) <= CJK[1] for character in sample)
-    return han > len(sample) / 3

@@ -48,3 +48,9 @@ def _begins(offsets: npt.NDArray[np.int64], word: npt.NDArray[np.int64]) -> Bool
     begins = np.ones(len(offsets), dtype=bool)
     begins[1:] = word[first[1:]] != word[last[:-1]]
     return begins
+
+
+def mostly_chinese(texts: Sequence[str]) -> bool:
+    """Whether more than a third of the characters of the first 200 texts are Han: then blanks part no words."""
+    sample = "".join(texts[:200])
+    return sum("\u3400" <= character <= "\u9fff" for character in sample) > len(sample) / 3

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from quire.core.example import Batch, Example, Passage, Vocab, World
-from quire.core.random import Rng, rng
+from quire.core.example import Batch, Example, Vocab, World
+from quire.core.random import rng
 from quire.objectives import Objective
-from quire.text.packing import Plan
+from quire.text.packing import Chunks, Plan, SentencePairs
 
 
 class Examples(Protocol):
@@ -16,35 +16,27 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def example(self, index: int, rng: Rng) -> Example: ...
-
-
-class Chunked(Protocol):
-    """Something that cuts a corpus into chunks of one or more passages."""
-
-    fingerprint: str
-
-    def __len__(self) -> int: ...
-
-    def passages(self, index: int, rng: Rng) -> Sequence[Passage]: ...
+    def example(self, index: int, *, epoch: int) -> Example: ...
 
 
 class Corpus:
-    """Chunks of a corpus as examples."""
+    """Chunks or sentence pairs of a corpus as examples."""
 
-    def __init__(self, chunks: Chunked, vocab: Vocab) -> None:
+    def __init__(self, chunks: Chunks | SentencePairs, vocab: Vocab) -> None:
         self.chunks, self.vocab = chunks, vocab
-        self.fingerprint = chunks.fingerprint
+        self.fingerprint = f"{chunks.shards.fingerprint}/{type(chunks).__name__}/{chunks.length}/{len(chunks)}"
 
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def example(self, index: int, rng: Rng) -> Example:
-        return Example.of(self.vocab, *self.chunks.passages(index, rng))
+    def example(self, index: int, *, epoch: int) -> Example:
+        if isinstance(self.chunks, SentencePairs):
+            return Example.of(self.vocab, *self.chunks.pair(index, epoch=epoch))
+        return Example.of(self.vocab, self.chunks.chunk(index))
 
 
 class Fixed:
-    """Examples that stand in memory: labelled data."""
+    """Examples that stand in memory: labelled data. `fingerprint` names their content."""
 
     def __init__(self, examples: Sequence[Example], fingerprint: str) -> None:
         self.examples, self.fingerprint = examples, fingerprint
@@ -52,7 +44,7 @@ class Fixed:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def example(self, index: int, rng: Rng) -> Example:
+    def example(self, index: int, *, epoch: int) -> Example:
         return self.examples[index]
 
 
@@ -64,7 +56,7 @@ class Feed:
     ) -> None:
         self.examples, self.objectives, self.world = examples, objectives, world
         self.size, self.seed = batch, seed
-        self.plan = Plan(len(examples), seed)
+        self.plan = Plan(len(examples), seed=seed)
 
     def at(self, step: int, *, parts: int = 1) -> list[Batch]:
         """The examples of update `step`, corrupted and packed, in `parts` near-equal micro-batches."""
@@ -72,8 +64,8 @@ class Feed:
         return [Batch.pack(made[p::parts]) for p in range(min(parts, len(made)))]
 
     def _made(self, epoch: int, index: int) -> Example:
-        draw = rng(self.seed, "example", epoch, index)
-        example = self.examples.example(index, draw)
+        draw = rng(self.seed, "corrupt", epoch, index)
+        example = self.examples.example(index, epoch=epoch)
         for objective in self.objectives:
             example = objective.corrupt(example, self.world, draw)
         return example

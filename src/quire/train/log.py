@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from quire.core.errors import BadInput
+
 
 class Log:
     """Appends records to `log.jsonl`; each is on disk when `write` returns."""
@@ -33,3 +35,20 @@ class Log:
         draft = self.path.with_suffix(".tmp")
         draft.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
         draft.replace(self.path)
+
+
+class Events:
+    """The same records as TensorBoard events (extra `track`)."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise BadInput("--track: TensorBoard is not installed; `pip install 'quire[track]'`") from None
+        self.writer: Any = SummaryWriter(str(folder / "events"))
+
+    def write(self, record: dict[str, Any]) -> None:
+        for name, value in record.items():
+            if name != "step" and isinstance(value, int | float):
+                self.writer.add_scalar(name, value, record["step"])
+        self.writer.flush()

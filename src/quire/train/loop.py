@@ -22,7 +22,7 @@ from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.train import checkpoint
 from quire.train.feed import Examples, Feed
-from quire.train.log import Log
+from quire.train.log import Events, Log
 from quire.train.machine import matrix_peak, training_flops
 from quire.train.optim import Optimizer, TrainPlan
 from quire.train.progress import Progress, Silent
@@ -75,14 +75,16 @@ def fit(
     stop: StopRequest | None = None,
     watch: Callable[[int], Mapping[str, float]] | None = None,
     watch_every: int = 0,
+    track: bool = False,
 ) -> list[dict[str, Any]]:
     """Train `model` in place for `job.plan.steps` updates and return the log.
 
     With a `folder`, checkpoints and `log.jsonl` are kept there, and a folder with a checkpoint of the same job goes on
     from it. `watch(step)` gives figures for the log every `watch_every` updates and at the end.
+    `track` also writes TensorBoard events to the folder.
     Raises Stopped when `stop` was requested (state saved) and Diverged when the loss is not finite.
     """
-    run = _Run(model, job, folder)
+    run = _Run(model, job, folder, track=track)
     start = run.resume()
     progress = progress or Silent()
     progress.start(title, job.plan.steps, start)
@@ -106,7 +108,7 @@ def fit(
 class _Run:
     """One fit on its way: the optimiser, the log and the checkpoints of a job."""
 
-    def __init__(self, model: Model, job: Job, folder: Path | None) -> None:
+    def __init__(self, model: Model, job: Job, folder: Path | None, *, track: bool) -> None:
         self.model, self.job, self.folder = job.strategy.prepare(model), job, folder
         self.objectives = (*job.objectives, *job.strategy.terms())
         self.feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
@@ -115,6 +117,7 @@ class _Run:
         self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
         self.records: list[dict[str, Any]] = []
         self.log = Log(folder / "log.jsonl") if folder else None
+        self.events = Events(folder) if folder and track else None
         self.saved: Path | None = None
 
     def update(self, t: int) -> dict[str, Any]:
@@ -164,6 +167,8 @@ class _Run:
         self.records.append(record)
         if self.log:
             self.log.write(record)
+        if self.events:
+            self.events.write(record)
 
     def save(self, step: int) -> None:
         assert self.folder
@@ -199,7 +204,8 @@ class _Run:
         return dict(self.model.named_parameters())
 
     def _optimizer_state(self) -> tuple[dict[str, Mapping[str, Tensor]], dict[str, Any]]:
-        tensors, state = {}, {}
+        tensors: dict[str, Mapping[str, Tensor]] = {}
+        state: dict[str, Any] = {}
         for name, part in self.optimizer.parts.items():
             tensors[name], state[name] = checkpoint.flatten_optimizer(part, self._names())
         return tensors, state

@@ -1,0 +1,106 @@
+"""The main job: from a person's own text and labels to the best small model, proven."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from quire.adapt.bench import Bench
+from quire.adapt.job import Outcome, execute, reopened
+from quire.adapt.settings import AdaptSettings, Budget, Inputs
+from quire.adapt.task import describe, read_task
+from quire.core.config import parse, write_yaml
+from quire.core.errors import BadInput
+from quire.core.results import Metric
+from quire.recipe import Recipe
+from quire.recipe import load as load_recipe
+from quire.text.cut import Cut
+from quire.text.rows import Source
+from quire.train.folder import claim
+from quire.train.progress import Progress, Silent
+from quire.train.signals import StopRequest
+
+__all__ = ["AdaptSettings", "Outcome", "adapt"]
+
+
+def adapt(
+    train: Source,
+    *,
+    out: str | Path,
+    dev: Source | None = None,
+    test: Source | None = None,
+    corpus: Sequence[Source] = (),
+    text_column: str = "text",
+    label_column: str = "label",
+    base: str | None = None,
+    recipe: str | Path | None = None,
+    changes: Sequence[str] = (),
+    budget: str = "5m",
+    seeds: int = 3,
+    seed: int = 0,
+    metric: Metric = "accuracy",
+    max_loss: float = 0.5,
+    length: int | None = None,
+    cut: Cut | None = None,
+    title: str = "",
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+) -> Outcome:
+    """Compare ways to a classifier under one budget and keep the best; `out` becomes the run folder.
+
+    A source is a path (CSV, TSV, JSONL, Parquet, plain text), `-`, or a `datasets.Dataset`. `base` is an embedded
+    base, a model folder, or "none" to train from scratch. `budget` is time for the whole job ("5m") or training for
+    each arm and seed ("300steps", "200ktokens"). A folder with the same settings goes on where it was stopped; one
+    with others is a BadInput. See `quire.adapt.job` for the order of things.
+    """
+    given = {name: source for name, source in (("train", train), ("dev", dev), ("test", test)) if source is not None}
+    settings = parse(
+        AdaptSettings,
+        {
+            "title": title,
+            "inputs": Inputs(
+                **{name: describe(source) for name, source in given.items()},
+                corpus=tuple(describe(source) for source in corpus),
+                text_column=text_column,
+                label_column=label_column,
+            ),
+            "recipe": _recipe(recipe, base, changes, length=length, cut=cut),
+            "budget": Budget.parse(budget),
+            "seeds": seeds,
+            "seed": seed,
+            "metric": metric,
+            "max_loss": max_loss,
+        },
+        where="adapt",
+    )
+    task = read_task(settings, given, corpus=tuple(corpus))
+    hashes = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
+    hashes |= {describe(source): _sha256(source) for source in corpus}
+    folder = claim(Path(out), write_yaml(settings), identity={"data": hashes})
+    if (folder / "results.json").exists():
+        return reopened(folder)
+    return execute(Bench(settings, task, folder, progress or Silent(), stop or StopRequest()))
+
+
+def _recipe(
+    name: str | Path | None, base: str | None, changes: Sequence[str], *, length: int | None, cut: Cut | None
+) -> Recipe:
+    name = name or ("scratch-adapt" if base == "none" else "minilm-adapt")
+    sets = [*changes]
+    sets += [f"data.length={length}"] if length is not None else []
+    sets += [f"data.cut={cut}"] if cut is not None else []
+    if base not in (None, "none"):
+        sets.append(f"base={json.dumps(base)}")
+    return load_recipe(name, changes=sets)
+
+
+def _sha256(source: Source) -> str:
+    if not isinstance(source, str | Path) or str(source) == "-":
+        return ""
+    try:
+        with Path(source).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{source}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,147 @@
+"""The workbench that the arms share: settings, data, where they start from, and how a network is fitted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from quire.adapt.settings import AdaptSettings
+from quire.adapt.spending import Spending
+from quire.adapt.task import Part, Task
+from quire.compare import score
+from quire.core.config import Settings, parse
+from quire.core.example import World
+from quire.core.results import Cost, Point
+from quire.paradigms.classify import Classify
+from quire.predict import Predictor
+from quire.predict.encode import encode
+from quire.predict.network import Network
+from quire.pretrain import Material
+from quire.recipe import FineTune
+from quire.text.tokenizers import Tokenizer
+from quire.train.feed import Fixed
+from quire.train.log import Log
+from quire.train.loop import Job, fit
+from quire.train.progress import Progress, Silent
+from quire.train.signals import StopRequest
+from quire.train.start import started
+from quire.train.weights import ModelFiles
+
+
+class Run(Settings):
+    """One trained run of an arm, as `result.json` beside its model."""
+
+    dev: float
+    cost: Cost
+    curve: tuple[Point, ...] = ()
+
+
+@dataclass
+class Bench:
+    """What one job works with."""
+
+    settings: AdaptSettings
+    task: Task
+    folder: Path
+    progress: Progress = field(default_factory=Silent)
+    stop: StopRequest = field(default_factory=StopRequest)
+    began: float = field(default_factory=time.perf_counter)
+
+    def elapsed(self) -> float:
+        """Seconds since this process took up the job."""
+        return time.perf_counter() - self.began
+
+    @property
+    def finetune(self) -> FineTune:
+        assert self.settings.recipe.finetune  # AdaptSettings checks it
+        return self.settings.recipe.finetune
+
+    @property
+    def length(self) -> int:
+        return self.settings.recipe.data.length
+
+    @cached_property
+    def classify(self) -> Classify:
+        return Classify(labels=self.task.labels, dropout=self.finetune.dropout)
+
+    @cached_property
+    def material(self) -> Material:
+        """Base, tokenizer and corpus: the training text and --corpus, without held-out text."""
+        return Material(self.settings.recipe, self.folder, self.task.corpus_texts, self.progress)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.material.tokenizer
+
+    def labelled(self, part: Part) -> Fixed:
+        """A split as examples with answers."""
+        how = self.settings.recipe.data.cut
+        examples = encode(self.classify, self.tokenizer, part.texts, length=self.length, how=how, labels=part.labels)
+        return Fixed(examples, f"{part.sha256}/{self.tokenizer.fingerprint}/{self.length}/{how}")
+
+    def finetune_job(self, *, steps: int, seed: int) -> Job:
+        """Fine-tuning on the training labels."""
+        plan = self.finetune.train.model_copy(update={"steps": steps})
+        world = World(self.tokenizer.vocab)
+        return Job(self.labelled(self.task.train), (self.classify,), world, plan, self.finetune.strategy, seed)
+
+    def fit_network(self, files: ModelFiles, *, steps: int, seed: int, folder: Path, title: str) -> tuple[Network, Run]:
+        """Fine-tune from `files` and score on dev."""
+        job = self.finetune_job(steps=steps, seed=seed)
+        model = started(files, self.classify.parts(files.backbone, job.world), seed=seed)
+        network = Network(model, self.classify, self.tokenizer, length=self.length, how=self.settings.recipe.data.cut)
+        metric = self.settings.metric
+        log = fit(
+            model,
+            job,
+            folder=folder,
+            title=title,
+            progress=self.progress,
+            stop=self.stop,
+            watch=lambda step: {f"dev_{metric}": self.dev_score(network)},
+            watch_every=max(steps // 4, 1),
+        )
+        return network, Run(dev=float(log[-1][f"dev_{metric}"]), cost=cost_of(log), curve=curve_of(log, metric))
+
+    def dev_score(self, predictor: Predictor) -> float:
+        """The job's metric on dev, 0 to 1."""
+        truth = self.task.dev.answers(self.task.labels)
+        predicted = predictor.probabilities(self.task.dev.texts).argmax(axis=1)
+        return score(truth, predicted, metric=self.settings.metric)
+
+    @cached_property
+    def spending(self) -> Spending:
+        """The plan of the budget, made at the first call of the job and read back when it goes on."""
+        path = self.folder / "spending.json"
+        return parse(Spending, json.loads(path.read_text(encoding="utf-8")), where=str(path))
+
+    def note(self, event: str, facts: Mapping[str, Any]) -> None:
+        """A line in the job's log."""
+        Log(self.folder / "log.jsonl").write({"event": event, "time": round(time.time(), 3), **facts})
+
+
+def cost_of(log: Sequence[Mapping[str, Any]]) -> Cost:
+    return Cost(seconds=sum(r["seconds"] for r in log), tokens=sum(r["tokens"] for r in log), steps=len(log))
+
+
+def curve_of(log: Sequence[Mapping[str, Any]], metric: str) -> tuple[Point, ...]:
+    """At most some hundred points: the mean loss of neighbouring steps, and dev wherever it was measured."""
+    width = max(len(log) // 100, 1)
+    points = []
+    for start in range(0, len(log), width):
+        part = log[start : start + width]
+        dev = [r[f"dev_{metric}"] for r in part if f"dev_{metric}" in r]
+        loss = sum(r["loss"] for r in part) / len(part)
+        points.append(Point(step=part[-1]["step"], loss=loss, dev=dev[-1] if dev else None, rate=part[-1]["lr"]))
+    return tuple(points)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` gives, and its seconds."""
+    begin = time.perf_counter()
+    return work(), time.perf_counter() - begin

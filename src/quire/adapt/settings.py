@@ -1,0 +1,83 @@
+"""What `quire adapt` was asked to do: written to the run folder, so that the same command goes on."""
+
+import re
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from quire.core.config import Settings
+from quire.core.errors import BadInput
+from quire.core.results import Metric
+from quire.recipe import Recipe
+
+Unit: TypeAlias = Literal["seconds", "steps", "tokens"]
+_UNITS: dict[str, tuple[Unit, float]] = {
+    "s": ("seconds", 1),
+    "m": ("seconds", 60),
+    "h": ("seconds", 3600),
+    "steps": ("steps", 1),
+    "tokens": ("tokens", 1),
+    "ktokens": ("tokens", 1e3),
+    "mtokens": ("tokens", 1e6),
+}
+
+
+class Budget(Settings):
+    """What the job may spend.
+
+    `seconds` is the whole job, evaluation and report included; what is left for training is shared equally by the
+    trained arms. `steps` and `tokens` are what each trained arm may spend per seed.
+    """
+
+    amount: Annotated[float, Field(gt=0)]
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """`5m`, `90s`, `2h`, `300steps`, `200ktokens`."""
+        found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]+)\s*", text.lower())
+        if not found or found[2] not in _UNITS:
+            raise BadInput(f"--budget {text}: expected a number with a unit, for instance 5m, 300steps or 200ktokens")
+        unit, scale = _UNITS[found[2]]
+        try:
+            return cls(amount=float(found[1]) * scale, unit=unit)
+        except ValueError:
+            raise BadInput(f"--budget {text}: the number must be above 0") from None
+
+    def __str__(self) -> str:
+        if self.unit == "seconds":
+            return f"{self.amount / 60:g} minutes for the whole job"
+        return f"{self.amount:,.0f} {self.unit} for each trained arm and seed"
+
+
+class Inputs(Settings):
+    """The files, by the names the person gave."""
+
+    train: str
+    dev: str | None = None
+    test: str | None = None
+    corpus: tuple[str, ...] = ()
+    text_column: str = "text"
+    label_column: str = "label"
+
+
+class AdaptSettings(Settings):
+    """Everything that decides the outcome of a job."""
+
+    title: str = ""
+    inputs: Inputs
+    recipe: Recipe
+    budget: Budget
+    seeds: Annotated[int, Field(gt=0, le=50)] = 3
+    seed: int = 0
+    metric: Metric = "accuracy"
+    max_loss: Annotated[float, Field(ge=0)] = 0.5
+    """Points of the metric that int8 may lose on dev."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _has_finetune(self) -> Self:
+        if self.recipe.finetune is None:
+            raise ValueError("the recipe has no `finetune` section, which `quire adapt` needs")
+        return self

@@ -1,0 +1,144 @@
+"""The data of a job: read, checked, split, audited; and the corpus, proven free of test text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from quire.adapt.settings import AdaptSettings
+from quire.core.errors import BadInput
+from quire.text.audit import Audit, Banned, audit
+from quire.text.records import Record, check_labels, iter_texts, read_records
+from quire.text.rows import Source
+from quire.text.split import split
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split."""
+
+    name: str
+    records: tuple[Record, ...]
+    origin: str
+    """Where it came from: the person's file, or a share of the training file."""
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [record.text for record in self.records]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return [record.label or "" for record in self.records]
+
+    def answers(self, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Label indices, one a record."""
+        index = {label: i for i, label in enumerate(labels)}
+        return np.array([index[label] for label in self.labels], dtype=np.int64)
+
+    @property
+    def sha256(self) -> str:
+        """Of the texts and labels in their order."""
+        rows = json.dumps([[r.text, r.label] for r in self.records], ensure_ascii=False)
+        return hashlib.sha256(rows.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Task:
+    """Train, dev and test with their labels, and where further text comes from."""
+
+    labels: tuple[str, ...]
+    train: Part
+    dev: Part
+    test: Part
+    audit: Audit
+    corpus: tuple[Source, ...]
+    text_column: str
+
+    def corpus_texts(self) -> CorpusTexts:
+        """The training texts, then the corpus, without every text that holds a dev or test text."""
+        return CorpusTexts(self)
+
+
+class CorpusTexts:
+    """Corpus documents, as often as they are asked for; what holds a dev or test text is left out."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.held_out = Banned([*task.test.texts, *task.dev.texts])
+        self.documents = self.dropped = 0
+
+    def __iter__(self) -> Iterator[str]:
+        further = (iter_texts(source, text_column=self.task.text_column) for source in self.task.corpus)
+        for text in chain(self.task.train.texts, *further):
+            if text in self.held_out:
+                self.dropped += 1
+            else:
+                self.documents += 1
+                yield text
+
+    def proof(self) -> str:
+        """One line for the report, from another pass over the texts."""
+        self.documents = self.dropped = 0
+        for _ in self:
+            pass
+        checked = len(self.task.test.records) + len(self.task.dev.records)
+        return (
+            f"No dev or test text is in the corpus: {self.documents:,} documents were compared with {checked:,} "
+            f"held-out texts after folding case and blanks, and {self.dropped:,} that equalled or contained one "
+            f"were left out."
+        )
+
+
+def read_task(settings: AdaptSettings, given: Mapping[str, Source], *, corpus: tuple[Source, ...] = ()) -> Task:
+    """Read and check the splits that are `given` by name, and draw those that are not from train."""
+    inputs = settings.inputs
+
+    def read(name: str, source: Source) -> Part:
+        records = read_records(source, text_column=inputs.text_column, label_column=inputs.label_column)
+        return Part(name, tuple(records), str(getattr(inputs, name)))
+
+    train = read("train", given["train"])
+    check_labels(train.records)
+    test = read("test", given["test"]) if "test" in given else None
+    dev = read("dev", given["dev"]) if "dev" in given else None
+    if test is None:
+        train, test = _parted(train, "test", settings.test_share, settings.seed)
+    if dev is None:
+        train, dev = _parted(train, "dev", settings.dev_share, settings.seed + 1)
+    labels = check_labels(train.records, held_out=chain(dev.records, test.records))
+    found = audit(train.records, dev=dev.records, test=test.records)
+    return Task(labels, train, dev, test, found, corpus, inputs.text_column)
+
+
+def _parted(part: Part, name: str, share: float, seed: int) -> tuple[Part, Part]:
+    try:
+        rest, drawn = split(part.records, share=share, seed=seed)
+    except BadInput as error:
+        raise BadInput(f"{part.origin}: {error}; or give --{name}") from None
+    origin = f"{share:.0%} of {part.origin}, drawn by class with seed {seed}"
+    return Part(part.name, tuple(rest), part.origin), Part(name, tuple(drawn), origin)
+
+
+def warnings(task: Task) -> Iterable[str]:
+    """What a person should know before the scores, a line each."""
+    if task.audit.leaks:
+        yield (
+            f"{len(task.audit.leaks)} of {len(task.test.records)} test texts also stand in train or dev "
+            f"(the first: {task.audit.leaks[0].where}); a clean score stands beside each score"
+        )
+    if task.audit.conflicts:
+        first = task.audit.conflicts[0]
+        yield f"{len(task.audit.conflicts)} texts have more than one label (the first: {', '.join(first.places[:2])})"
+
+
+def describe(source: Source) -> str:
+    """A source as the recipe names it."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__

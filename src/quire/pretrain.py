@@ -1,0 +1,171 @@
+"""Pre-training a recipe on a person's text: tokenizer, shards, model, run folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from quire.core.config import write_yaml
+from quire.core.errors import BadInput
+from quire.core.example import World
+from quire.nn.model import Model
+from quire.recipe import Recipe
+from quire.text import writing
+from quire.text.packing import Chunks, SentencePairs
+from quire.text.records import iter_texts
+from quire.text.shards import Shards
+from quire.text.tokenizers import Tokenizer
+from quire.text.words import Segmenter, chinese, mostly_chinese
+from quire.train.feed import Corpus
+from quire.train.folder import claim
+from quire.train.loop import Job, fit, planned_heads
+from quire.train.progress import Progress, Silent
+from quire.train.signals import StopRequest
+from quire.train.start import Base, started
+from quire.train.weights import ModelFiles, save_model
+
+LEAST_TOKENS = 200
+"""A corpus with fewer tokens teaches nothing."""
+SPECIALS = {"documents": 2, "blocks": 2, "sentence-pairs": 3}
+"""Special tokens around what each shape of data puts into a sequence."""
+
+
+@dataclass
+class Material:
+    """What a recipe is trained with, made once and kept in `folder`: base, tokenizer, corpus. `texts` may be called
+    more than once."""
+
+    recipe: Recipe
+    folder: Path
+    texts: Callable[[], Iterable[str]]
+    progress: Progress = field(default_factory=Silent)
+
+    @cached_property
+    def base(self) -> Base | None:
+        return Base.load(self.recipe.base) if self.recipe.base else None
+
+    @cached_property
+    def segment(self) -> Segmenter | None:
+        """The Chinese segmenter where the recipe wants it, or where the text is Chinese and the recipe leaves it."""
+        words = self.recipe.data.words
+        return chinese() if words == "chinese" or (words == "auto" and self._chinese()) else None
+
+    def _chinese(self) -> bool:
+        return mostly_chinese(list(islice(self.texts(), 200)))
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The base's, or one trained on the texts."""
+        if self.base:
+            return self.base.tokenizer
+        assert self.recipe.backbone
+        home, plan = self.folder / "tokenizer", self.recipe.data.tokenizer
+        if not (home / "tokenizer.json").exists():
+            self.progress.say("Training a tokenizer on the corpus")
+            trained = Tokenizer.train(
+                self.texts(),
+                kind=plan.kind,
+                size=plan.size,
+                lowercase=plan.lowercase,
+                longest=self.recipe.backbone.positions,
+            )
+            home.mkdir(parents=True, exist_ok=True)
+            trained.save(home)
+        return Tokenizer.load(home)
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """The weights to start from; without a base only a shape."""
+        if self.base:
+            found = self.base.files
+        else:
+            assert self.recipe.backbone
+            sized = self.recipe.backbone.model_copy(update={"vocab": self.tokenizer.vocab.size})
+            found = ModelFiles(sized, heads={}, state={})
+        if (length := self.recipe.data.length) > found.backbone.positions:
+            raise BadInput(f"data.length {length}: the model has {found.backbone.positions} positions; take fewer")
+        return found
+
+    @cached_property
+    def shards(self) -> Shards:
+        """The texts as token shards."""
+        home = self.folder / "corpus"
+        if not home.is_dir():
+            self.progress.say("Writing the corpus as token shards")
+            writing.write(home, self.texts(), tokenizer=self.tokenizer, segment=self.segment, at_least=LEAST_TOKENS)
+        return Shards.open(home, tokenizer=self.tokenizer.fingerprint)
+
+    def job(self, *, steps: int | None = None, seed: int) -> Job:
+        """Pre-training on the texts as the recipe says, with its steps or these."""
+        data, vocab = self.recipe.data, self.tokenizer.vocab
+        room = data.length - SPECIALS[data.shape]
+        chunks = (
+            SentencePairs(self.shards, length=room, seed=seed)
+            if data.shape == "sentence-pairs"
+            else Chunks(self.shards, length=room, full=data.shape == "blocks")
+        )
+        plan = self.recipe.train if steps is None else self.recipe.train.model_copy(update={"steps": steps})
+        world = World(vocab, self.shards.passage)
+        return Job(Corpus(chunks, vocab), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
+
+    def model(self, job: Job) -> Model:
+        """The start of a job: base or fresh weights under the heads its objectives ask for."""
+        heads = planned_heads(job.objectives, self.files.backbone, job.world)
+        return started(self.files, heads, seed=job.seed)
+
+    def save(self, model: Model, folder: Path, *, card: str, extra: dict[str, Any] | None = None) -> None:
+        """Write a model folder with the tokenizer."""
+        save_model(
+            folder,
+            backbone=model.spec,
+            heads=model.head_specs,
+            state=model.state_dict(),
+            labels=None,
+            tokenizer_saver=self.tokenizer.save,
+            card=card,
+            extra=extra or {},
+        )
+
+
+def pretrain(
+    recipe: Recipe,
+    *,
+    corpus: Sequence[str | Path],
+    out: str | Path,
+    text_column: str = "text",
+    seed: int = 0,
+    track: bool = False,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+) -> Path:
+    """Train `recipe` on the texts of `corpus`; returns the model folder in the run folder `out`.
+
+    A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
+    another run, and what the recipe cannot mean.
+    """
+    hashes = [_sha256(Path(source)) for source in corpus]
+    folder = claim(Path(out), write_yaml(recipe), identity={"corpus": hashes, "text_column": text_column, "seed": seed})
+
+    def texts() -> Iterable[str]:
+        return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
+
+    material = Material(recipe, folder, texts, progress or Silent())
+    job = material.job(seed=seed)
+    model = material.model(job)
+    fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
+    card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
+    material.save(model, folder / "model", card=card)
+    return folder / "model"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error

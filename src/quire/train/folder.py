@@ -1,0 +1,38 @@
+"""Run folders: whose they are, and that the same command goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quire.core.errors import BadInput
+from quire.train.safe import read_json
+
+RECIPE, IDENTITY = "recipe.yaml", "run.json"
+
+
+def claim(folder: Path, recipe: str, *, identity: Mapping[str, Any]) -> Path:
+    """Make the run folder, or take up one of the same run: equal `recipe` (YAML text) and `identity` (JSON).
+
+    Raises BadInput when the folder belongs to another run, holds other things, or cannot be written.
+    """
+    whole = {"recipe": recipe, **json.loads(json.dumps(identity))}
+    record = folder / IDENTITY
+    try:
+        if record.exists():
+            before = read_json(record)
+            changed = [key for key, value in whole.items() if before.get(key) != value]
+            if changed:
+                raise BadInput(f"{folder}: a run with other settings ({', '.join(changed)}); give another --out")
+            return folder
+        if folder.exists() and any(path.name not in (RECIPE, f"{IDENTITY}.tmp") for path in folder.iterdir()):
+            raise BadInput(f"{folder}: exists and is no run of Quire; give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECIPE).write_text(recipe, encoding="utf-8")
+        draft = folder / f"{IDENTITY}.tmp"
+        draft.write_text(json.dumps(whole, ensure_ascii=False, indent=2), encoding="utf-8")
+        draft.replace(record)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadInput(f"{folder}: cannot be written: {why}; free some space or give another --out") from error
+    return folder

