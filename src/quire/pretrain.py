@@ -19,20 +19,37 @@ from quire.text import writing
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
-from quire.text.tokenizers import Tokenizer
+from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus
 from quire.train.folder import claim
 from quire.train.loop import Job, fit, planned_heads
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
-from quire.train.start import Base, started
+from quire.train.start import Base, started, widened
 from quire.train.weights import ModelFiles, save_model
 
 LEAST_TOKENS = 200
 """A corpus with fewer tokens teaches nothing."""
 SPECIALS = {"documents": 2, "blocks": 2, "sentence-pairs": 3}
 """Special tokens around what each shape of data puts into a sequence."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """A vocabulary with new words: the old pieces of each, and how texts are cut before and after."""
+
+    tokenizer: Tokenizer
+    pieces: Sequence[Sequence[int]]
+    before: Fertility
+    after: Fertility
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.pieces)} words added to the vocabulary: tokens per word from {self.before.tokens_per_word:.3f} "
+            f"to {self.after.tokens_per_word:.3f}, words in several pieces from {self.before.split:.1%} "
+            f"to {self.after.split:.1%}"
+        )
 
 
 @dataclass
@@ -60,9 +77,9 @@ class Material:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The base's, or one trained on the texts."""
+        """The base's, extended where the recipe says so, or one trained on the texts."""
         if self.base:
-            return self.base.tokenizer
+            return self.extension.tokenizer if self.extension else self.base.tokenizer
         assert self.recipe.backbone
         home, plan = self.folder / "tokenizer", self.recipe.data.tokenizer
         if not (home / "tokenizer.json").exists():
@@ -79,10 +96,19 @@ class Material:
         return Tokenizer.load(home)
 
     @cached_property
+    def extension(self) -> Extension | None:
+        """New words for the base's vocabulary, chosen on the texts."""
+        if not self.base or not self.recipe.data.extend:
+            return None
+        tokenizer = self.base.tokenizer
+        wider, pieces = extend(tokenizer, self.texts(), by=self.recipe.data.extend)
+        return Extension(wider, pieces, fertility(tokenizer, self.texts()), fertility(wider, self.texts()))
+
+    @cached_property
     def files(self) -> ModelFiles:
         """The weights to start from; without a base only a shape."""
         if self.base:
-            found = self.base.files
+            found = widened(self.base.files, self.extension.pieces) if self.extension else self.base.files
         else:
             assert self.recipe.backbone
             sized = self.recipe.backbone.model_copy(update={"vocab": self.tokenizer.vocab.size})

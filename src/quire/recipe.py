@@ -43,6 +43,8 @@ class DataPlan(Settings):
     words: Literal["auto", "tokenizer", "chinese"] = "auto"
     """What a word is, for whole-word masks: the tokenizer's, or the Chinese segmenter's; `auto` looks at the text."""
     tokenizer: TokenizerPlan = TokenizerPlan()
+    extend: Annotated[int, Field(ge=0)] = 0
+    """With a base: so many words of the text are added to its vocabulary, each the mean of its pieces."""
 
 
 class FineTune(Settings):

@@ -141,8 +141,17 @@ def _study(bench: Bench, found: list[_Trained], chosen: _Trained, quantisation: 
         leaked=task.audit.leaked,
         pretraining=pretraining_facts(bench),
         quantisation=quantisation,
+        usage=_usage(bench.folder),
     )
     return study.with_texts(task.test.texts)
+
+
+def _usage(folder: Path) -> dict[str, str]:
+    """How to use what is deployed."""
+    return {
+        "Command line": f"quire predict {shlex.quote(str(folder))} 'a text'",
+        "Python": f"import quire\nquire.load({str(folder)!r})('a text').label",
+    }
 
 
 def _measured(bench: Bench, arm: _Trained) -> Arm:
@@ -178,9 +187,7 @@ def _data_facts(bench: Bench) -> DataFacts:
     kept = {"head": "the beginning", "tail": "the end", "head+tail": "a quarter from the beginning, the rest the end"}
     return DataFacts(
         splits=tuple(
-            SplitFacts(
-                name=f"{part.name} ({part.origin})", examples=found.rows, labels=found.labels, sha256=part.sha256
-            )
+            SplitFacts(name=part.name, examples=found.rows, labels=found.labels, sha256=part.sha256)
             for part, found in (
                 (task.train, task.audit.train),
                 (task.dev, task.audit.dev),
@@ -194,7 +201,11 @@ def _data_facts(bench: Bench) -> DataFacts:
         truncated=float(np.mean([length > bench.length for length in lengths])),
         truncation=kept[data.cut],
         proof=task.corpus_texts().proof(),
-        notes=tuple(warnings(task)),
+        notes=(
+            *(f"{part.name}: {part.origin}" for part, _ in parts),
+            *warnings(task),
+            *((str(bench.material.extension),) if bench.material.extension else ()),
+        ),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,6 +58,20 @@ def started(files: ModelFiles, heads: Mapping[str, HeadSpec], *, seed: int) -> M
             if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
                 torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
     return model
+
+
+def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
+    """The same weights with a row more for each entry of `pieces`: the mean of the rows of those old tokens.
+
+    The bias of a token head goes along. What a new word means to the model is then what its pieces meant.
+    """
+    state = dict(files.state)
+    for name, tensor in files.state.items():
+        if name == "backbone.embeddings.tokens.weight" or (name.startswith("heads.") and name.count(".") == 2):
+            rows = torch.stack([tensor[list(old)].mean(dim=0) for old in pieces])
+            state[name] = torch.cat([tensor, rows])
+    backbone = files.backbone.model_copy(update={"vocab": files.backbone.vocab + len(pieces)})
+    return replace(files, backbone=backbone, state=state)
 
 
 def _embedded(name: str) -> Path:
