@@ -185,14 +185,11 @@ def _data_facts(bench: Bench) -> DataFacts:
     lengths = [len(passage) + 2 for passage in bench.tokenizer.encode(texts)]
     edges, counts = length_histogram(lengths)
     kept = {"head": "the beginning", "tail": "the end", "head+tail": "a quarter from the beginning, the rest the end"}
+    parts = ((task.train, task.audit.train), (task.dev, task.audit.dev), (task.test, task.audit.test))
     return DataFacts(
         splits=tuple(
             SplitFacts(name=part.name, examples=found.rows, labels=found.labels, sha256=part.sha256)
-            for part, found in (
-                (task.train, task.audit.train),
-                (task.dev, task.audit.dev),
-                (task.test, task.audit.test),
-            )
+            for part, found in parts
         ),
         duplicates=task.audit.train.duplicates,
         conflicts=len(task.audit.conflicts),
