@@ -22,7 +22,7 @@ from quire.text.shards import Shards
 from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus
-from quire.train.folder import claim
+from quire.train.folder import prepared
 from quire.train.loop import Job, fit, planned_heads
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
@@ -126,6 +126,10 @@ class Material:
             writing.write(home, self.texts(), tokenizer=self.tokenizer, segment=self.segment, at_least=LEAST_TOKENS)
         return Shards.open(home, tokenizer=self.tokenizer.fingerprint)
 
+    def prepare(self) -> None:
+        """Make or check everything that a job needs, before any training."""
+        _ = self.files, self.shards
+
     def job(self, *, steps: int | None = None, seed: int) -> Job:
         """Pre-training on the texts as the recipe says, with its steps or these."""
         data, vocab = self.recipe.data, self.tokenizer.vocab
@@ -175,14 +179,15 @@ def pretrain(
     another run, and what the recipe cannot mean.
     """
     hashes = [_sha256(Path(source)) for source in corpus]
-    folder = claim(Path(out), write_yaml(recipe), identity={"corpus": hashes, "text_column": text_column, "seed": seed})
+    identity = {"corpus": hashes, "text_column": text_column, "seed": seed}
 
     def texts() -> Iterable[str]:
         return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
 
-    material = Material(recipe, folder, texts, progress or Silent())
-    job = material.job(seed=seed)
-    model = material.model(job)
+    with prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
+        material = Material(recipe, folder, texts, progress or Silent())
+        job = material.job(seed=seed)
+        model = material.model(job)
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
     material.save(model, folder / "model", card=card)

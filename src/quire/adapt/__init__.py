@@ -18,7 +18,7 @@ from quire.recipe import Recipe
 from quire.recipe import load as load_recipe
 from quire.text.cut import Cut
 from quire.text.rows import Source
-from quire.train.folder import claim
+from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
@@ -78,10 +78,12 @@ def adapt(
     task = read_task(settings, given, corpus=tuple(corpus))
     hashes = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
     hashes |= {describe(source): _sha256(source) for source in corpus}
-    folder = claim(Path(out), write_yaml(settings), identity={"data": hashes})
-    if (folder / "results.json").exists():
-        return reopened(folder)
-    return execute(Bench(settings, task, folder, progress or Silent(), stop or StopRequest()))
+    with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
+        if (folder / "results.json").exists():
+            return reopened(folder)
+        bench = Bench(settings, task, folder, progress or Silent(), stop or StopRequest())
+        bench.material.prepare()
+    return execute(bench)
 
 
 def _recipe(

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from quire.core.errors import BadInput, nearest
-from quire.text.rows import STDIN, Source, Table, ending, peek, read_jsonl, read_lines, read_table
+from quire.text.rows import STDIN, Line, Source, Table, ending, peek, read_jsonl, read_lines, read_table
+
+Cells: TypeAlias = tuple[str, Any, Any]
+"""Place, text and label of a row."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,26 @@ def read_records(source: Source, *, text_column: str = "text", label_column: str
     return records if label_column is None else _all_labelled(records, label_column, name)
 
 
-def _rows(source: Source, text_column: str, label_column: str | None) -> tuple[str, Iterator[tuple[str, Any, Any]]]:
-    """The name of the source, and place, text and label of each row, not yet checked."""
+def _rows(source: Source, text_column: str, label_column: str | None) -> tuple[str, Iterator[Cells]]:
+    """The name of the source, and its rows, not yet checked. Without labels plain text will do, one text a line."""
+    if label_column is None and isinstance(source, str | Path) and str(source) == STDIN:
+        first, lines = peek(read_lines(STDIN))
+        if first.startswith("{"):
+            return "stdin", _cells(read_jsonl("stdin", lines), text_column, None)
+        return "stdin", _bare("stdin", (line for line in lines if line[1].strip()))
     if label_column is None and isinstance(source, str | Path) and _is_plain(source):
-        return str(source), ((f"{source}:{n}", text.rstrip("\r\n"), None) for n, text in read_lines(source))
-    table = _checked(read_table(source), text_column, label_column)
-    label = (lambda row: None) if label_column is None else (lambda row: row.get(label_column))
-    return table.name, ((where, _cell(row, text_column, where), label(row)) for where, row in table.rows)
+        return str(source), _bare(str(source), read_lines(source))
+    table = read_table(source)
+    return table.name, _cells(table, text_column, label_column)
+
+
+def _bare(name: str, lines: Iterable[Line]) -> Iterator[Cells]:
+    return ((f"{name}:{number}", text.rstrip("\r\n"), None) for number, text in lines)
+
+
+def _cells(table: Table, text_column: str, label_column: str | None) -> Iterator[Cells]:
+    for where, row in _checked(table, text_column, label_column).rows:
+        yield where, _cell(row, text_column, where), None if label_column is None else row.get(label_column)
 
 
 def read_texts(source: Source, *, text_column: str = "text") -> list[str]:

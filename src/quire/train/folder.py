@@ -1,7 +1,9 @@
 """Run folders: whose they are, and that the same command goes on."""
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,24 @@ from quire.train.safe import read_json
 RECIPE, IDENTITY = "recipe.yaml", "run.json"
 
 
-def claim(folder: Path, recipe: str, *, identity: Mapping[str, Any]) -> Path:
+@contextmanager
+def prepared(folder: Path, recipe: str, *, identity: Mapping[str, Any]) -> Iterator[Path]:
     """Make the run folder, or take up one of the same run: equal `recipe` (YAML text) and `identity` (JSON).
 
-    Raises BadInput when the folder belongs to another run, holds other things, or cannot be written.
+    The block prepares what the run needs. When that turns out to be bad input, a folder that was made for it here
+    goes again, so that the mended command can use the same name. Raises BadInput when the folder belongs to another
+    run, holds other things, or cannot be written.
     """
+    stood = folder.exists()
+    try:
+        yield _claimed(folder, recipe, identity)
+    except BadInput:
+        if not stood:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _claimed(folder: Path, recipe: str, identity: Mapping[str, Any]) -> Path:
     whole = {"recipe": recipe, **json.loads(json.dumps(identity))}
     record = folder / IDENTITY
     try:
