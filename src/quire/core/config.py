@@ -69,7 +69,11 @@ def override(data: Any, assignments: list[str]) -> Any:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
             raise BadInput(f"--set {assignment}: expected path=value, for instance train.steps=100")
-        data = _assigned(data, path.split("."), yaml.safe_load(text), assignment)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise BadInput(f"--set {assignment}: not valid YAML: {' '.join(str(error).split())}") from error
+        data = _assigned(data, path.split("."), value, assignment)
     return data
 
 

@@ -1,0 +1,81 @@
+"""What many tests share: small sizes, one thread, and a setting for every component that has no default.
+
+Processes that tests start take OMP_NUM_THREADS from here, so that their sums are added in the same order.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
+import torch
+
+from quire.core.catalogue import Component, find
+from quire.core.example import Passage, Vocab, World
+from quire.core.random import Rng, rng
+from quire.core.spec import Backbone
+
+torch.set_num_threads(1)
+settings.register_profile("quire", deadline=None, database=None, print_blob=False)
+settings.load_profile("quire")
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "classify": {"labels": ["bad", "good", "好"]},
+}
+"""Example settings of the components that have a field without a default; the others need no line here."""
+
+
+@pytest.fixture(scope="session")
+def member() -> Callable[[type[Component], str], Component]:
+    """(kind, name) -> the component called so, with its defaults or the settings above."""
+
+    def build(kind: type[Component], name: str) -> Component:
+        return find(kind, name).model_validate(REQUIRED.get(name, {}))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def vocab() -> Vocab:
+    return Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
+
+
+@pytest.fixture(scope="session")
+def passage() -> Callable[[int, Rng], Passage]:
+    """(tokens, rng) -> as many ordinary tokens from document 99, words of one to three tokens."""
+
+    def draw(length: int, rng: Rng) -> Passage:
+        starts = rng.random(length) < 0.5
+        starts[:1] = True
+        return Passage(rng.integers(5, 60, size=length), starts, document=99)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
+    return World(vocab, passage)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Backbone:
+    return Backbone(vocab=60, depth=2, width=24, heads=3, ffn=20, positions=40, dropout=0.0, attention_dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Documents with something to learn: in each, every sentence is about the document's own few words."""
+    draw = rng(0, "texts")
+    syllables = np.array(["ka", "mo", "ri", "tu", "se", "lo", "ni", "pa"])
+    words = np.array(["".join(syllables[draw.integers(8, size=draw.integers(1, 4))]) for _ in range(60)])
+
+    def document() -> str:
+        own = words[draw.integers(60, size=6)]
+        return "\n".join(" ".join(own[draw.integers(6, size=draw.integers(3, 8))]) + "." for _ in range(5))
+
+    return [document() for _ in range(60)]
