@@ -28,6 +28,7 @@ BudgetText = Annotated[
     typer.Option(help="Time for the whole job (5m, 2h), or training per arm and seed (300steps, 200ktokens)."),
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe: path=value, repeatable.")]
+Track = Annotated[bool, typer.Option(help="Also write TensorBoard events (extra `track`).")]
 
 
 def main() -> None:
@@ -64,6 +65,7 @@ def adapt(
     length: Annotated[int | None, typer.Option(help="Tokens of a text that are read.")] = None,
     cut: Annotated[Literal["head", "tail", "head+tail"] | None, typer.Option(help="What is kept of it.")] = None,
     title: Annotated[str, typer.Option(help="The report's title.")] = "",
+    track: Track = False,
 ) -> None:
     """Compare ways to a classifier under one budget, keep the best, and prove it in a report."""
     from quire.adapt import adapt as run
@@ -90,6 +92,7 @@ def adapt(
             length=length,
             cut=cut,
             title=title,
+            track=track,
             progress=progress,
             stop=stop,
         )
@@ -154,7 +157,7 @@ def pretrain(
     text_column: Annotated[str, typer.Option(help="The column of a table that holds the text.")] = "text",
     changes: Changes = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
-    track: Annotated[bool, typer.Option(help="Also write TensorBoard events (extra `track`).")] = False,
+    track: Track = False,
 ) -> None:
     """Pre-train a recipe on text of your own."""
     from quire.pretrain import pretrain as run

@@ -17,6 +17,7 @@ from quire.core.results import Metric
 from quire.recipe import Recipe
 from quire.recipe import load as load_recipe
 from quire.text.cut import Cut
+from quire.text.records import rereadable
 from quire.text.rows import Source
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
@@ -45,6 +46,7 @@ def adapt(
     length: int | None = None,
     cut: Cut | None = None,
     title: str = "",
+    track: bool = False,
     progress: Progress | None = None,
     stop: StopRequest | None = None,
 ) -> Outcome:
@@ -52,9 +54,11 @@ def adapt(
 
     A source is a path (CSV, TSV, JSONL, Parquet, plain text), `-`, or a `datasets.Dataset`. `base` is an embedded
     base, a model folder, or "none" to train from scratch. `budget` is time for the whole job ("5m") or training for
-    each arm and seed ("300steps", "200ktokens"). A folder with the same settings goes on where it was stopped; one
+    each arm and seed ("300steps", "200ktokens"). `track` also writes TensorBoard events. A folder with
+    the same settings goes on where it was stopped; one
     with others is a BadInput. See `quire.adapt.job` for the order of things.
     """
+    corpus = tuple(rereadable(source, text_column=text_column) for source in corpus)
     given = {name: source for name, source in (("train", train), ("dev", dev), ("test", test)) if source is not None}
     settings = parse(
         AdaptSettings,
@@ -75,13 +79,13 @@ def adapt(
         },
         where="adapt",
     )
-    task = read_task(settings, given, corpus=tuple(corpus))
+    task = read_task(settings, given, corpus=corpus)
     hashes = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
     hashes |= {describe(source): _sha256(source) for source in corpus}
     with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
         if (folder / "results.json").exists():
             return reopened(folder)
-        bench = Bench(settings, task, folder, progress or Silent(), stop or StopRequest())
+        bench = Bench(settings, task, folder, progress or Silent(), stop or StopRequest(), track=track)
         bench.material.prepare()
     return execute(bench)
 

@@ -21,7 +21,7 @@ from quire.predict.linear import best_regression
 from quire.predict.majority import Majority
 from quire.predict.tfidf import TfIdf
 from quire.train.loop import fit
-from quire.train.safe import write_json
+from quire.train.safe import write_whole
 from quire.train.start import started
 from quire.train.weights import ModelFiles, read_model
 
@@ -81,10 +81,11 @@ def trained(bench: Bench, plan: ArmPlan, seed: int) -> Run:
     home = run_folder(bench, plan, seed)
     result = home / "result.json"
     if not result.exists():
+        bench.check_stop(f"{plan.title}, seed {seed}")
         home.mkdir(parents=True, exist_ok=True)
         predictor, run = plan.train(bench, seed, home)
         predictor.save(home / "model")
-        write_json(result, run.model_dump(mode="json"))
+        write_whole(result, run.model_dump_json())
         shutil.rmtree(home / "checkpoints", ignore_errors=True)
         bench.note("trained", {"arm": plan.name, "seed": seed, "dev": run.dev, **run.cost.model_dump()})
     return parse(Run, json.loads(result.read_text(encoding="utf-8")), where=str(result))
@@ -153,8 +154,16 @@ def adapted_base(bench: Bench) -> ModelFiles:
         job = material.job(steps=bench.spending.pretrain, seed=bench.settings.seed)
         model = material.model(job)
         title = "Masked language modelling"
-        log = fit(model, job, folder=home / "pretrain", title=title, progress=bench.progress, stop=bench.stop)
-        write_json(home / "pretrain" / "summary.json", _summary(log))
+        log = fit(
+            model,
+            job,
+            folder=home / "pretrain",
+            title=title,
+            progress=bench.progress,
+            stop=bench.stop,
+            track=bench.track,
+        )
+        write_whole(home / "pretrain" / "summary.json", json.dumps(_summary(log)))
         domain = bench.settings.title or "a private corpus"
         material.save(model, home / "base", card=f"# A base after masked language modelling on {domain}\n")
         shutil.rmtree(home / "pretrain" / "checkpoints", ignore_errors=True)

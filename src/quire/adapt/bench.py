@@ -15,13 +15,14 @@ from quire.adapt.spending import Spending
 from quire.adapt.task import Part, Task
 from quire.compare import score
 from quire.core.config import Settings, parse
+from quire.core.errors import Stopped
 from quire.core.example import World
 from quire.core.results import Cost, Point
 from quire.paradigms.classify import Classify
 from quire.predict import Predictor
 from quire.predict.encode import encode
 from quire.predict.network import Network
-from quire.pretrain import Material
+from quire.pretrain import SPECIALS, Material
 from quire.recipe import FineTune
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
@@ -50,11 +51,17 @@ class Bench:
     folder: Path
     progress: Progress = field(default_factory=Silent)
     stop: StopRequest = field(default_factory=StopRequest)
+    track: bool = False
     began: float = field(default_factory=time.perf_counter)
 
     def elapsed(self) -> float:
         """Seconds since this process took up the job."""
         return time.perf_counter() - self.began
+
+    def check_stop(self, doing: str) -> None:
+        """Between two steps of the job: raise Stopped when a signal asked for it."""
+        if self.stop:
+            raise Stopped(f"stopped by {self.stop.reason} before {doing}; the same command goes on")
 
     @property
     def finetune(self) -> FineTune:
@@ -77,6 +84,17 @@ class Bench:
     @property
     def tokenizer(self) -> Tokenizer:
         return self.material.tokenizer
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of every labelled text, special ones included, before anything is cut."""
+        texts = [text for part in (self.task.train, self.task.dev, self.task.test) for text in part.texts]
+        return [len(passage) + SPECIALS["documents"] for passage in self.tokenizer.encode(texts)]
+
+    @property
+    def truncated(self) -> float:
+        """Share of labelled texts that are longer than what is read."""
+        return sum(length > self.length for length in self.lengths) / len(self.lengths)
 
     def labelled(self, part: Part) -> Fixed:
         """A split as examples with answers."""
@@ -105,6 +123,7 @@ class Bench:
             stop=self.stop,
             watch=lambda step: {f"dev_{metric}": self.dev_score(network)},
             watch_every=max(steps // 4, 1),
+            track=self.track,
         )
         return network, Run(dev=float(log[-1][f"dev_{metric}"]), cost=cost_of(log), curve=curve_of(log, metric))
 

@@ -11,7 +11,7 @@ from quire.predict.network import Network
 from quire.train.feed import Feed
 from quire.train.loop import Job
 from quire.train.optim import Optimizer
-from quire.train.safe import write_json
+from quire.train.safe import write_whole
 
 SAMPLE = 48
 """Texts that a pass is timed on."""
@@ -34,7 +34,7 @@ def spend(bench: Bench, *, trained_arms: int) -> Spending:
             arms=trained_arms,
             spent=bench.elapsed(),
         )
-        write_json(path, found.model_dump(mode="json"))
+        write_whole(path, found.model_dump_json(indent=2))
         bench.note("budget", {"statement": found.statement})
     bench.progress.say(f"Budget: {bench.spending.statement}")
     return bench.spending

@@ -38,8 +38,17 @@ from quire.predict import load
 from quire.predict.network import Int8Network, Network
 from quire.report import model_card, render
 from quire.train.machine import cores, processor
+from quire.train.safe import write_whole
 
 INT8 = "int8"
+NETWORKS = ("finetuned", "adapted")
+"""Arms whose model transformers opens; the best of them is kept beside a selected arm of another kind."""
+KEPT = {
+    "head": "the beginning",
+    "tail": "the end",
+    "head+tail": "a quarter from the beginning and the rest from the end",
+}
+"""What each way of cutting keeps of a text that is too long."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,9 @@ def execute(bench: Bench) -> Outcome:
     """Do what is left of the job in the bench's folder. Raises Stopped when a signal came; the next call goes on."""
     for warning in warnings(bench.task):
         bench.progress.say(f"Warning: {warning}")
+    if bench.truncated:
+        kept = KEPT[bench.settings.recipe.data.cut]
+        bench.progress.say(f"{bench.truncated:.1%} of the texts are longer than {bench.length} tokens; kept is {kept}")
     plans = arms(bench)
     spend(bench, trained_arms=sum(not plan.fixed for plan in plans))
     seeds = range(bench.settings.seeds)
@@ -158,6 +170,7 @@ def _measured(bench: Bench, arm: _Trained) -> Arm:
     answers: dict[Path, npt.NDArray[np.float32]] = {}
     for folder in arm.folders:
         if folder not in answers:
+            bench.check_stop("test was read whole")
             answers[folder] = load(folder).probabilities(bench.task.test.texts)
             bench.progress.update(len(answers), arm.plan.title)
     probabilities_REC = np.stack([answers[folder] for folder in arm.folders])
@@ -181,10 +194,7 @@ def _measured(bench: Bench, arm: _Trained) -> Arm:
 
 def _data_facts(bench: Bench) -> DataFacts:
     task, data = bench.task, bench.settings.recipe.data
-    texts = [text for part in (task.train, task.dev, task.test) for text in part.texts]
-    lengths = [len(passage) + 2 for passage in bench.tokenizer.encode(texts)]
-    edges, counts = length_histogram(lengths)
-    kept = {"head": "the beginning", "tail": "the end", "head+tail": "a quarter from the beginning, the rest the end"}
+    edges, counts = length_histogram(bench.lengths)
     parts = ((task.train, task.audit.train), (task.dev, task.audit.dev), (task.test, task.audit.test))
     return DataFacts(
         splits=tuple(
@@ -195,8 +205,8 @@ def _data_facts(bench: Bench) -> DataFacts:
         conflicts=len(task.audit.conflicts),
         lengths=Histogram(edges=edges, counts=counts),
         limit=bench.length,
-        truncated=float(np.mean([length > bench.length for length in lengths])),
-        truncation=kept[data.cut],
+        truncated=bench.truncated,
+        truncation=KEPT[data.cut],
         proof=task.corpus_texts().proof(),
         notes=(
             *(f"{part.name}: {part.origin}" for part, _ in parts),
@@ -243,11 +253,13 @@ def _written(bench: Bench, study: Study, judged: Verdict, found: list[_Trained])
     if study.deployed.name == INT8:
         model = folder / "model-int8"
         load(homes[INT8]).save(model, card=card)
-    (folder / "results.json").write_text(study.to_json(), encoding="utf-8")
+    if networks := [arm for arm in found if arm.plan.name in NETWORKS]:
+        best = max(networks, key=lambda arm: arm.dev)
+        if best.plan.name != study.selected:
+            load(homes[best.plan.name]).save(folder / "network", card=card)
     report = folder / "report.html"
-    draft = folder / "report.html.tmp"
-    draft.write_text(render(study, judged), encoding="utf-8")
-    draft.replace(report)
+    write_whole(report, render(study, judged))
+    write_whole(folder / "results.json", study.to_json())
     bench.note("finished", {"verdict": judged.sentence, "deployed": study.deployed.name})
     for home in {path.parent for arm in found for path in arm.folders}:
         shutil.rmtree(home / "model", ignore_errors=True)

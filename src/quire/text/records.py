@@ -80,6 +80,23 @@ def iter_texts(source: Source, *, text_column: str = "text") -> Iterator[str]:
     yield from texts
 
 
+class Held:
+    """Texts in memory as a source that can be read again: what came through standard input."""
+
+    def __init__(self, texts: Sequence[str], column: str) -> None:
+        self.texts, self.column_names = texts, (column,)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return ({self.column_names[0]: text} for text in self.texts)
+
+
+def rereadable(source: Source, *, text_column: str = "text") -> Source:
+    """The source itself, or what standard input holds, read now."""
+    if isinstance(source, str | Path) and str(source) == STDIN:
+        return Held(read_texts(source, text_column=text_column), text_column)
+    return source
+
+
 def documents(lines: Iterable[str], *, blocks: bool) -> Iterator[str]:
     """Join lines to documents at blank lines (`blocks`), or take each line as one; line ends are dropped."""
     if not blocks:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.core.errors import BadInput
-from quire.train.safe import read_json
+from quire.train.safe import read_json, write_whole
 
 RECIPE, IDENTITY = "recipe.yaml", "run.json"
 
@@ -44,9 +44,7 @@ def _claimed(folder: Path, recipe: str, identity: Mapping[str, Any]) -> Path:
             raise BadInput(f"{folder}: exists and is no run of Quire; give another --out")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECIPE).write_text(recipe, encoding="utf-8")
-        draft = folder / f"{IDENTITY}.tmp"
-        draft.write_text(json.dumps(whole, ensure_ascii=False, indent=2), encoding="utf-8")
-        draft.replace(record)
+        write_whole(record, json.dumps(whole, ensure_ascii=False, indent=2))
     except OSError as error:
         why = error.strerror or str(error)
         raise BadInput(f"{folder}: cannot be written: {why}; free some space or give another --out") from error

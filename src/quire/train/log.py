@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.core.errors import BadInput
+from quire.train.safe import write_whole
 
 
 class Log:
@@ -32,9 +33,7 @@ class Log:
     def rewind(self, step: int) -> None:
         """Drop what was logged after `step`: those steps are about to be made again."""
         kept = [record for record in self.read() if record.get("step", 0) <= step]
-        draft = self.path.with_suffix(".tmp")
-        draft.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
-        draft.replace(self.path)
+        write_whole(self.path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
 
 
 class Events:

