@@ -85,7 +85,8 @@ def adapt(
     with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
         if (folder / "results.json").exists():
             return reopened(folder)
-        bench = Bench(settings, task, folder, progress or Silent(), stop or StopRequest(), track=track)
+        stop = StopRequest() if stop is None else stop  # a request is false until the signal comes
+        bench = Bench(settings, task, folder, progress or Silent(), stop, track=track)
         bench.material.prepare()
     return execute(bench)
 

@@ -91,14 +91,14 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         for t in range(start, job.plan.steps):
             record = run.update(t)
-            done = t + 1
+            done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
             if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
                 record |= watch(done)
             run.note(record)
             progress.update(done, _figures(record))
-            if folder and (done % job.plan.checkpoint_every == 0 or done == job.plan.steps or stop):
+            if folder and (done % job.plan.checkpoint_every == 0 or done == job.plan.steps or stopping):
                 run.save(done)
-            if stop and done < job.plan.steps:
+            if stop is not None and stopping and done < job.plan.steps:
                 where = f"; state saved in {folder}, the same command goes on" if folder else ""
                 raise Stopped(f"{title}: stopped by {stop.reason} after step {done}{where}")
     model.eval()
@@ -127,22 +127,23 @@ class _Run:
         self.model.train()
         job.strategy.before_step(self.model, t)
         torch.manual_seed(seed_of(job.seed, "dropout", t))
-        batches = self.feed.at(t, parts=plan.accumulate)
+        batches = [Packed(batch, self.device) for batch in self.feed.at(t, parts=plan.accumulate)]
         losses = dict.fromkeys((o.slot for o in self.objectives), 0.0)
         tokens = work = 0
-        for batch in batches:
-            packed = Packed(batch, self.device)
+        for packed in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
                 step = Step(self.model, packed)
-                terms = {o.slot: o.weight * o.loss(step) / len(batches) for o in self.objectives}
+                terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in self.objectives}
             for slot, term in terms.items():
                 losses[slot] += float(term.detach())
-            self._check(losses, t)
+            for slot, value in losses.items():
+                self._check(f"the loss of {slot}", value, t)
             total: Tensor = torch.stack(list(terms.values())).sum()
             total.backward()  # type: ignore[no-untyped-call]
-            tokens += len(batch.tokens)
+            tokens += len(packed.tokens)
             work += _flops(self.model, packed)
         rate, norm = self.optimizer.step(t)
+        self._check("the norm of the gradient", norm, t)  # the weights are ruined: no checkpoint may hold them
         job.strategy.after_step(self.model, t)
         seconds = time.perf_counter() - begin
         return {
@@ -157,11 +158,10 @@ class _Run:
             "peak_share": work / seconds / self.peak,
         }
 
-    def _check(self, losses: Mapping[str, float], t: int) -> None:
-        for slot, value in losses.items():
-            if not math.isfinite(value):
-                last = f"the last good checkpoint is {self.saved}" if self.saved else "there is no checkpoint yet"
-                raise Diverged(f"step {t + 1}: the loss of {slot} is {value}; {last}; lower lr or raise warmup")
+    def _check(self, what: str, value: float, t: int) -> None:
+        if not math.isfinite(value):
+            last = f"the last good checkpoint is {self.saved}" if self.saved else "there is no checkpoint yet"
+            raise Diverged(f"step {t + 1}: {what} is {value}; {last}; lower lr or raise warmup")
 
     def note(self, record: dict[str, Any]) -> None:
         self.records.append(record)
@@ -219,6 +219,15 @@ def _same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     for key, value in now.items():
         if saved.get(key) != value:
             raise BadInput(f"{path}: a checkpoint of another run: its {key} is not this one's; take another folder")
+
+
+def _share(slot: str, part: Packed, whole: Sequence[Packed]) -> float:
+    """The share of an update's answers that stands in this micro-batch; an equal one when a slot asks nothing.
+
+    Losses are means over answers, so that this makes accumulating equal to one large batch.
+    """
+    asked = sum(len(packed.answers.get(slot, ())) for packed in whole)
+    return len(part.answers.get(slot, ())) / asked if asked else 1 / len(whole)
 
 
 def _flops(model: Model, packed: Packed) -> int:

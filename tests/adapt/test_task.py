@@ -1,0 +1,65 @@
+"""Splits are drawn by class and recorded, test text never reaches the corpus."""
+
+from pathlib import Path
+
+import pytest
+
+from quire.adapt.settings import AdaptSettings, Budget, Inputs
+from quire.adapt.task import Task, read_task, warnings
+from quire.core.errors import BadInput
+from quire.recipe import load
+from quire.text.audit import normalised
+
+
+def settings(**inputs: str) -> AdaptSettings:
+    return AdaptSettings(
+        inputs=Inputs(**{"train": "reviews.csv", **inputs}),
+        recipe=load("minilm-adapt"),
+        budget=Budget.parse("10steps"),
+    )
+
+
+def read(files: Path, **given: Path) -> Task:
+    return read_task(settings(), {"train": files / "reviews.csv", **given}, corpus=(files / "domain.txt",))
+
+
+def test_without_dev_and_test_both_are_drawn_by_class(files: Path) -> None:
+    task = read(files)
+    sizes = [len(part.records) for part in (task.train, task.dev, task.test)]
+    assert sum(sizes) == 80
+    assert sizes == [52, 12, 16]
+    for part in (task.train, task.dev, task.test):
+        assert abs(part.labels.count("good") - part.labels.count("bad")) <= 2
+    assert "seed 0" in task.test.origin
+    assert read(files).test.sha256 == task.test.sha256
+
+
+def test_no_held_out_text_reaches_the_corpus(files: Path, tmp_path: Path) -> None:
+    task = read(files)
+    leaky = tmp_path / "leaky.txt"
+    stolen = task.test.texts[0]
+    leaky.write_text(f"something else entirely\n  {stolen.upper()}  \n{task.dev.texts[0]}\n", encoding="utf-8")
+    leaking = Task(task.labels, task.train, task.dev, task.test, task.audit, (leaky,), "text")
+    corpus = leaking.corpus_texts()
+    kept = {normalised(text) for text in corpus}
+    assert not kept & {normalised(text) for text in (*task.test.texts, *task.dev.texts)}
+    assert "something else entirely" in kept
+    assert set(map(normalised, task.train.texts)) <= kept
+    assert corpus.dropped == 2
+    assert "2 that equalled or contained one" in corpus.proof()
+
+
+def test_a_test_text_that_was_trained_on_is_announced(files: Path, tmp_path: Path) -> None:
+    task = read(files)
+    test = tmp_path / "test.csv"
+    test.write_text(f"text,label\n{task.train.texts[0]},{task.train.labels[0]}\nnew words,bad\n", encoding="utf-8")
+    leaky = read(files, test=test)
+    assert leaky.audit.leaked == (0,)
+    assert any("1 of 2 test texts" in line and "clean score" in line for line in warnings(leaky))
+
+
+def test_a_label_that_training_lacks_is_refused_with_the_nearest(files: Path, tmp_path: Path) -> None:
+    test = tmp_path / "test.csv"
+    test.write_text("text,label\nnice thing,goood\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"test.csv:2: .*'goood'; did you mean 'good'"):
+        read(files, test=test)
