@@ -82,7 +82,7 @@ class Material:
             return self.extension.tokenizer if self.extension else self.base.tokenizer
         assert self.recipe.backbone
         home, plan = self.folder / "tokenizer", self.recipe.data.tokenizer
-        if not (home / "tokenizer.json").exists():
+        if not (home / "tokenizer_config.json").exists():  # the last file that loading needs
             self.progress.say("Training a tokenizer on the corpus")
             trained = Tokenizer.train(
                 self.texts(),
@@ -115,6 +115,8 @@ class Material:
             found = ModelFiles(sized, heads={}, state={})
         if (length := self.recipe.data.length) > found.backbone.positions:
             raise BadInput(f"data.length {length}: the model has {found.backbone.positions} positions; take fewer")
+        if self.recipe.data.shape == "sentence-pairs" and found.backbone.segments == 1:
+            raise BadInput("data.shape sentence-pairs: the model has one segment; take two (backbone.segments)")
         return found
 
     @cached_property

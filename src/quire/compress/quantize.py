@@ -42,7 +42,7 @@ class DynamicInt8(Compressor[Int8Plan]):
         )
 
     def apply(self, model: Model, plan: Int8Plan) -> Model:
-        small = copy.deepcopy(model).eval()
+        small = copy.deepcopy(model).cpu().eval()
         for name in plan.linears:
             small.set_submodule(name, Int8Linear(small.get_submodule(name), reduce_range=plan.reduce_range))
         for name in plan.tables:
