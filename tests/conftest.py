@@ -64,7 +64,7 @@ def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
 
 @pytest.fixture(scope="session")
 def tiny() -> Backbone:
-    return Backbone(vocab=60, depth=2, width=24, heads=3, ffn=20, positions=40, dropout=0.0, attention_dropout=0.0)
+    return Backbone(vocab=60, depth=2, width=24, heads=3, ffn=20, positions=64, dropout=0.0, attention_dropout=0.0)
 
 
 @pytest.fixture(scope="session")

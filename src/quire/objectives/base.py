@@ -35,4 +35,4 @@ class Objective(Component):
 
     @abstractmethod
     def loss(self, step: Step) -> Tensor:
-        """A scalar with a gradient; 0 when nothing was asked, never NaN."""
+        """A scalar with a gradient, the mean over its answers; 0 when nothing was asked, never NaN."""

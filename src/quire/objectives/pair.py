@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from quire.core.errors import BadInput
 from quire.core.example import Example, Passage, World
 from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, SequenceHead
@@ -34,6 +35,8 @@ class Pair(Objective):
     rate: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        if example.answers:
+            raise BadInput("objectives: pair may replace what others asked for; list it before them")
         a, b = _segments(example)
         if len(b) and rng.random() >= self.rate:
             return example.label(self.slot, 0)

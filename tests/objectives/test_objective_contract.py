@@ -1,0 +1,146 @@
+"""What every objective promises, paradigms included: a new one is tested without being asked."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from quire.core.catalogue import Component, catalogue
+from quire.core.example import IGNORE, Batch, Bools, Example, Passage, World
+from quire.core.random import Rng, rng
+from quire.core.spec import Backbone, SequenceHead, TokenHead
+from quire.nn.model import Model, Packed, Step
+from quire.objectives import Objective
+from quire.paradigms import Paradigm
+from quire.train.loop import planned_heads
+
+KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
+MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
+every = pytest.mark.parametrize(("kind", "name"), MEMBERS)
+Draw = Callable[[int, Rng], Passage]
+LENGTHS = (1, 2, 7, 20, 30)
+
+
+@pytest.fixture
+def objective(kind: type[Component], name: str, member: Callable[[type[Component], str], Objective]) -> Objective:
+    return member(kind, name)
+
+
+@pytest.fixture
+def plain(objective: Objective, passage: Draw, world: World) -> list[Example]:
+    """Examples of one and of two passages, short and long; labelled when it is a paradigm that asks."""
+    draw = rng(1, "plain")
+    passages = [[passage(n, draw)] for n in LENGTHS] + [[passage(n, draw), passage(9, draw)] for n in LENGTHS]
+    if isinstance(objective, Paradigm):
+        return [objective.format(p, _label(objective, i), world) for i, p in enumerate(passages)]
+    return [Example.of(world.vocab, *p) for p in passages]
+
+
+@pytest.fixture
+def damaged(objective: Objective, plain: list[Example], world: World) -> list[Example]:
+    return [objective.corrupt(example, world, rng(2, i)) for i, example in enumerate(plain)]
+
+
+@pytest.fixture
+def model(objective: Objective, tiny: Backbone, world: World) -> Model:
+    return Model(tiny.model_copy(update={"init_std": 0.2}), planned_heads([objective], tiny, world), seed=4)
+
+
+def _label(objective: Paradigm, i: int) -> str:
+    labels: tuple[str, ...] = getattr(objective, "labels", ("",))
+    return labels[i % len(labels)]
+
+
+def _asked(example: Example, slots: list[str]) -> Bools:
+    asked: Bools = np.zeros(len(example), dtype=bool)
+    for slot in slots:
+        asked |= example.answers.get(slot, IGNORE) != IGNORE
+    return asked
+
+
+def _gradients(loss: Tensor, model: Model) -> dict[str, Tensor]:
+    model.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@every
+def test_same_seed_same_corruption_and_the_example_stays(
+    objective: Objective, plain: list[Example], world: World
+) -> None:
+    for i, example in enumerate(plain):
+        before = example.tokens.copy(), example.free.copy(), set(example.answers)
+        one, two = (objective.corrupt(example, world, rng(3, i)) for _ in range(2))
+        assert (one.tokens == two.tokens).all()
+        assert (one.truth == two.truth).all()
+        assert one.answers.keys() == two.answers.keys()
+        assert all((one.answers[slot] == two.answers[slot]).all() for slot in one.answers)
+        assert (example.tokens == before[0]).all()
+        assert (example.free == before[1]).all()
+        assert set(example.answers) == before[2]
+
+
+@every
+def test_answers_are_the_truth_and_the_rest_is_untouched(
+    objective: Objective, damaged: list[Example], tiny: Backbone, world: World
+) -> None:
+    heads = objective.parts(tiny, world)
+    token_slots = [slot for slot, head in heads.items() if isinstance(head, TokenHead)]
+    for example in damaged:
+        asked = _asked(example, token_slots)
+        assert (example.tokens == example.truth)[~asked].all()
+        assert not (example.free & asked).any(), "what is asked may not be asked again"
+        assert not asked[np.isin(example.truth, sorted(world.vocab.special - {world.vocab.unk}))].any()
+        for slot, answers in example.answers.items():
+            where = answers != IGNORE
+            if slot in token_slots:
+                assert (answers[where] == example.truth[where]).all()
+            elif isinstance(head := heads[slot], SequenceHead):
+                assert ((answers[where] >= 0) & (answers[where] < head.outputs)).all()
+
+
+@every
+def test_the_loss_is_a_finite_scalar_that_reaches_every_part(
+    objective: Objective, damaged: list[Example], model: Model
+) -> None:
+    loss = objective.loss(Step(model, Packed(Batch.pack(damaged))))
+    assert loss.shape == ()
+    assert torch.isfinite(loss)
+    assert float(loss.detach()) > 0
+    found = _gradients(loss, model)
+    assert found.keys() == {name for name, _ in model.named_parameters()}
+    assert all(torch.isfinite(grad).all() for grad in found.values())
+    for name in ("backbone.embeddings.tokens.weight", "backbone.blocks.0.attention.qkv.weight"):
+        assert found[name].any(), name
+    assert all(grad.any() for name, grad in found.items() if name.startswith("heads."))
+
+
+@every
+def test_nothing_asked_is_zero_and_never_nan(objective: Objective, passage: Draw, world: World, model: Model) -> None:
+    batch = Batch.pack([Example.of(world.vocab, passage(n, rng(n))) for n in LENGTHS])
+    loss = objective.loss(Step(model, Packed(batch)))
+    assert float(loss.detach()) == 0
+    assert not any(grad.any() or grad.isnan().any() for grad in _gradients(loss, model).values())
+
+
+@every
+def test_the_loss_does_not_depend_on_the_order_of_examples(
+    objective: Objective, damaged: list[Example], model: Model
+) -> None:
+    model.eval()
+    one, two = (float(objective.loss(Step(model, Packed(Batch.pack(d)))).detach()) for d in (damaged, damaged[::-1]))
+    assert one == pytest.approx(two, rel=1e-5)
+
+
+@every
+def test_what_is_asked_can_be_learnt(objective: Objective, damaged: list[Example], model: Model) -> None:
+    packed, optimizer = Packed(Batch.pack(damaged)), torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(40):
+        loss = objective.loss(Step(model, packed))
+        _gradients(loss, model)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] * 0.3
