@@ -88,11 +88,13 @@ class Recipe(Settings):
         if self.backbone is not None:
             backbone = self.backbone.model_copy(update=backbone.model_dump(include=set(_TOY)))
         train = {"steps": 30, "batch": 8, "lr": 3e-3, "warmup": 3, "checkpoint_every": 10}
+        train["accumulate"] = min(self.train.accumulate, 2)
+        tokenizer = self.data.tokenizer.model_copy(update={"size": 400})
         return self.model_copy(
             update={
                 "base": None,
                 "backbone": backbone,
-                "data": self.data.model_copy(update={"length": 32, "tokenizer": TokenizerPlan(size=200)}),
+                "data": self.data.model_copy(update={"length": 32, "tokenizer": tokenizer}),
                 "train": self.train.model_copy(update=train),
             }
         )

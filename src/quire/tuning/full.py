@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from quire.core.errors import BadInput
 from quire.nn.model import Model
 from quire.tuning.base import Group, Strategy, split_decay
 
@@ -23,6 +24,8 @@ class Full(Strategy):
     thaw_at: Annotated[int, Field(ge=0)] = 0
 
     def prepare(self, model: Model) -> Model:
+        if self.freeze > model.spec.depth:
+            raise BadInput(f"strategy.full.freeze {self.freeze}: the model has {model.spec.depth} layers; take fewer")
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self._learns(name, model))
         return model
