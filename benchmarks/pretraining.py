@@ -1,0 +1,104 @@
+"""(a) Masked language modelling from scratch: tokens a second, against transformers' Trainer and its MLM collator."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.harness import Result, Scale, versus
+from benchmarks.text import Labelled
+from quire.core.errors import BadInput
+from quire.core.example import IGNORE, Example, Passage, Vocab, World
+from quire.core.random import rng
+from quire.core.spec import Backbone
+from quire.nn.model import Model
+from quire.noise.select import Bernoulli
+from quire.objectives.mlm import Mlm
+from quire.text.tokenizers import Tokenizer
+from quire.train.feed import Fixed
+from quire.train.loop import Job, planned_heads
+from quire.train.machine import training_flops
+from quire.train.optim import TrainPlan
+from quire.train.start import Base
+
+RATE = 0.15
+PACKAGES = ("transformers", "accelerate")
+TRAINER = "Trainer"
+REMARKS = (
+    "Pre-training: full blocks of equal length on both sides, so nothing is won by leaving out padding; masks drawn "
+    "anew for every block by the side's own code, a coin of 0.15 for each token, 80/10/10; dropout, AdamW, clipping "
+    "and schedule equal; fp32; no logs, no checkpoints, start-up and the first updates of a turn not timed.",
+    "Pre-training: the peer scores the vocabulary at every position, Quire at asked ones; the peer's batches are made "
+    "from lists of ids in memory, so are Quire's. Shares of the peak count scores at asked positions for both.",
+)
+
+
+def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
+    """Every backbone of the scale, on blocks of the text cut by the base's tokenizer."""
+    peers.require(*PACKAGES)
+    blocks = _blocks([sentence for sentence, _ in text], base.tokenizer, scale)
+    found = [_one(name, spec, blocks, base.tokenizer, scale, folder / name) for name, spec in scale.backbones.items()]
+    return Result(
+        rows=tuple(row for result in found for row in result.rows),
+        agreements=tuple(agreement for result in found for agreement in result.agreements),
+        remarks=REMARKS,
+    )
+
+
+def _blocks(sentences: list[str], tokenizer: Tokenizer, scale: Scale) -> list[Example]:
+    """The text as blocks of `scale.length` with their special tokens; as many as fill whole batches."""
+    passages = tokenizer.encode(sentences)
+    tokens, starts = (np.concatenate(parts) for parts in zip(*((p.tokens, p.starts) for p in passages), strict=True))
+    room = scale.length - 2
+    count = len(tokens) // room // scale.batch * scale.batch
+    if count == 0:
+        raise BadInput(f"the text has {len(tokens):,} tokens, fewer than a batch; take a longer one with --data")
+    cuts = [slice(i * room, (i + 1) * room) for i in range(count)]
+    return [Example.of(tokenizer.vocab, Passage(tokens[cut], starts[cut])) for cut in cuts]
+
+
+def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer, scale: Scale, folder: Path) -> Result:
+    title, objective, world = f"pre-training {name}", Mlm(select=Bernoulli(rate=RATE)), World(tokenizer.vocab)
+    model = Model(spec, planned_heads([objective], spec, world))
+    theirs = peers.opened(peers.write(folder, model, tokenizer), "AutoModelForMaskedLM")
+    asked = [objective.corrupt(block, world, rng("benchmark", i)) for i, block in enumerate(blocks[: scale.batch])]
+    labels = peers.padded([example.answers[objective.slot] for example in asked], fill=IGNORE)
+    agreements = peers.same_training(title, model, objective, asked, theirs=theirs, labels=labels)
+    plan = TrainPlan(steps=scale.skip + scale.steps, batch=scale.batch, lr=1e-4)
+    ours = peers.our_training(model, Job(Fixed(blocks, title), (objective,), world, plan), skip=scale.skip)
+    rows = _their_rows(blocks, world.vocab)
+    peer = peers.their_training(TRAINER, theirs, rows, _collator(folder), plan=plan, skip=scale.skip)
+    sequences = scale.steps * scale.batch
+    return Result(
+        rows=versus(
+            title,
+            ours,
+            [peer],
+            pairs=scale.pairs,
+            unit="tokens",
+            work=sequences * scale.length,
+            flops=training_flops(
+                spec,
+                tokens=sequences * scale.length,
+                squares=sequences * scale.length**2,
+                asked=round(sequences * (scale.length - 2) * RATE),
+            ),
+        ),
+        agreements=agreements,
+    )
+
+
+def _their_rows(blocks: list[Example], vocab: Vocab) -> list[dict[str, list[int]]]:
+    """The same blocks as a tokenizer of transformers would give them, the mask of special tokens included."""
+    special = sorted(vocab.special)
+    return [
+        {"input_ids": block.truth.tolist(), "special_tokens_mask": np.isin(block.truth, special).astype(int).tolist()}
+        for block in blocks
+    ]
+
+
+def _collator(folder: Path) -> Any:
+    from transformers import DataCollatorForLanguageModeling
+
+    return DataCollatorForLanguageModeling(peers.opened_tokenizer(folder), mlm_probability=RATE)

@@ -1,0 +1,96 @@
+"""What was measured, as a table for a person and as JSON lines for a program."""
+
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import Result, Row, Spread
+from quire.train.machine import cores, processor
+
+PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "tokenizers", "numpy")
+
+
+WIDTH = 120
+"""Columns in a pipe, where a terminal does not say."""
+
+
+def console() -> Console:
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(width=WIDTH, highlight=False)
+
+
+def environment() -> dict[str, Any]:
+    """What the figures depend on, apart from the text and the scale."""
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def append(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Add records to a file of JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def records(result: Result) -> Iterator[dict[str, Any]]:
+    """A record for each row: every pair of seconds, so that any figure can be worked out again, and the table's own."""
+    for row in result.rows:
+        ours, peer = row.speeds
+        our_share, peer_share = row.shares
+        yield {
+            "record": "row",
+            **asdict(row),
+            "ratio": asdict(row.ratio),
+            "speed": {"ours": asdict(ours), "peer": asdict(peer)},
+            "share_of_peak": {"ours": asdict(our_share), "peer": asdict(peer_share)},
+        }
+    for agreement in result.agreements:
+        yield {"record": "agreement", **asdict(agreement)}
+    for remark in result.remarks:
+        yield {"record": "remark", "text": remark}
+
+
+def table(rows: Iterable[Row], title: str) -> Table:
+    """Medians; in brackets the quartiles of the ratios of neighbouring turns; shares as quire / peer."""
+    made = Table(title=title, title_justify="left")
+    made.add_column("measured")
+    made.add_column("against")
+    for heading in ("quire", "peer", "quire / peer", "share of peak", "pairs"):
+        made.add_column(heading, justify="right")
+    for row in rows:
+        ours, peer = row.speeds
+        our_share, peer_share = row.shares
+        made.add_row(
+            f"{row.benchmark}, {row.unit}/s",
+            row.peer,
+            f"{ours.median:,.0f}",
+            f"{peer.median:,.0f}",
+            _ratio(row.ratio),
+            f"{our_share.median:.0%} / {peer_share.median:.0%}",
+            str(len(row.pairs)),
+        )
+    return made
+
+
+def _ratio(spread: Spread) -> str:
+    return f"{spread.median:.2f} [{spread.lower:.2f} to {spread.upper:.2f}]"
