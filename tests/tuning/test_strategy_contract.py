@@ -1,0 +1,116 @@
+"""What every tuning strategy promises, and what full fine-tuning does with layers."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from quire.core.catalogue import Component, catalogue
+from quire.core.errors import BadInput
+from quire.core.example import World
+from quire.core.spec import Backbone, SequenceHead, TokenHead
+from quire.nn.model import Model
+from quire.objectives import Objective
+from quire.tuning import Strategy
+from quire.tuning.base import Group, split_decay
+from quire.tuning.full import Full
+
+NAMES = list(catalogue(Strategy))
+SETTINGS = [pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields")]
+
+
+@pytest.fixture
+def model(tiny: Backbone) -> Model:
+    return Model(tiny, {"mlm": TokenHead(), "pair": SequenceHead(outputs=2)}, seed=1)
+
+
+@pytest.fixture(params=[*NAMES, *SETTINGS])
+def strategy(request: pytest.FixtureRequest, member: Callable[[type[Component], str], Strategy]) -> Strategy:
+    found: Strategy = request.param if isinstance(request.param, Strategy) else member(Strategy, request.param)
+    return found
+
+
+def learning(model: Model) -> set[str]:
+    return {name for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_every_trainable_parameter_is_in_exactly_one_group(strategy: Strategy, model: Model) -> None:
+    prepared = strategy.prepare(model)
+    groups = strategy.groups(prepared)
+    held = [name for group in groups for name in group.parameters]
+    assert sorted(held) == sorted(learning(prepared))
+    assert held
+    named = dict(prepared.named_parameters())
+    assert all(named[name] is p for group in groups for name, p in group.parameters.items())
+    assert all(group.scale > 0 and group.parameters for group in groups)
+
+
+def test_gains_and_biases_do_not_decay_and_matrices_do(strategy: Strategy, model: Model) -> None:
+    for group in strategy.groups(strategy.prepare(model)):
+        assert all((p.ndim > 1) == group.decay for p in group.parameters.values())
+
+
+def test_freezing_is_a_function_of_the_step_alone(strategy: Strategy, tiny: Backbone, world: World) -> None:
+    def fresh() -> Model:
+        return strategy.prepare(Model(tiny, {"mlm": TokenHead()}))
+
+    walked = fresh()
+    for t in range(6):
+        strategy.before_step(walked, t)
+        jumped = fresh()
+        strategy.before_step(jumped, t)
+        assert learning(walked) == learning(jumped), f"a run resumed at step {t} would learn other parameters"
+        assert learning(walked)
+
+
+def test_terms_are_objectives(strategy: Strategy) -> None:
+    assert all(isinstance(term, Objective) for term in strategy.terms())
+
+
+def test_decay_splits_without_loss() -> None:
+    group = Group({"w": torch.nn.Parameter(torch.zeros(2, 2)), "b": torch.nn.Parameter(torch.zeros(2))}, scale=0.5)
+    matrices, rest = split_decay(group)
+    assert (list(matrices.parameters), matrices.scale, matrices.decay) == (["w"], 0.5, True)
+    assert (list(rest.parameters), rest.scale, rest.decay) == (["b"], 0.5, False)
+    assert split_decay(Group({"w": torch.nn.Parameter(torch.zeros(2, 2))}))[0].decay
+
+
+def scales(strategy: Full, model: Model) -> dict[str, float]:
+    return {name: g.scale for g in strategy.groups(strategy.prepare(model)) for name in g.parameters}
+
+
+def test_layer_1_is_not_layer_11() -> None:
+    deep = Model(Backbone(vocab=9, depth=12, width=4, heads=1, ffn=4, positions=4), {"pair": SequenceHead(outputs=2)})
+    found = scales(Full(layer_decay=0.5, head_scale=3.0), deep)
+    for k in range(12):
+        layer = {scale for name, scale in found.items() if name.startswith(f"backbone.blocks.{k}.")}
+        assert layer == {0.5 ** (11 - k)}, k
+    assert {scale for name, scale in found.items() if ".embeddings." in name} == {0.5**12}
+    assert {scale for name, scale in found.items() if name.startswith("heads.")} == {3.0}
+    assert len(found) == len(list(deep.parameters()))
+
+
+@pytest.mark.parametrize("freeze", [0, 1, 2])
+def test_freeze_keeps_the_embeddings_and_the_first_layers(model: Model, freeze: int) -> None:
+    found = learning(Full(freeze=freeze).prepare(model))
+    assert any(".embeddings." in name for name in found) == (freeze == 0)
+    for k in range(2):
+        assert any(name.startswith(f"backbone.blocks.{k}.") for name in found) == (k >= freeze)
+    assert any(name.startswith("heads.") for name in found)
+    assert len(learning(Full().prepare(model))) == len(list(model.parameters()))  # a later stage learns all again
+
+
+def test_more_frozen_layers_than_there_are_is_refused(model: Model) -> None:
+    with pytest.raises(BadInput, match="freeze 3: the model has 2 layers"):
+        Full(freeze=3).prepare(model)
+
+
+def test_thawing_starts_at_its_step(model: Model) -> None:
+    strategy = Full(thaw_at=3, freeze=1)
+    strategy.prepare(model)
+    for t in range(6):
+        strategy.before_step(model, t)
+        body = {name for name in learning(model) if name.startswith("backbone.")}
+        assert bool(body) == (t >= 3), t
+        assert not any(".embeddings." in name or ".blocks.0." in name for name in body)
+        assert any(name.startswith("heads.") for name in learning(model))
