@@ -57,7 +57,7 @@ def make(kind: str, network: Network) -> Predictor:
         case "features":
             body = Model(network.model.spec, {}, seed=4).eval()
             linear = Scores(
-                np.arange(72, dtype=np.float32).reshape(3, 24) / 50, np.array([0.1, 0.2, 0.3], dtype=np.float32)
+                np.linspace(-1, 1, 72, dtype=np.float32).reshape(3, 24), np.array([0.1, 0.2, 0.3], dtype=np.float32)
             )
             return Features(body, network.tokenizer, linear, LABELS, length=30, how="tail")
         case "network":
