@@ -1,0 +1,193 @@
+"""The benchmarks at toy size: what they refuse, how turns alternate, what a result holds; no figure is judged."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from quire.core.errors import BadInput
+from quire.core.spec import Backbone
+from quire.nn.model import Model
+from quire.text.tokenizers import Tokenizer
+from quire.train.start import Base
+from quire.train.weights import ModelFiles
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks stand beside src and are not installed
+from benchmarks import __main__ as command
+from benchmarks import finetuning, inference, peers, pretraining, show, text
+from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
+
+TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
+SCALE = Scale(
+    pairs=2, batch=4, length=16, steps=2, skip=1, backbones={"2x32": TOY}, samples=16, sentences=24, longest=24
+)
+MEASURES: dict[str, Callable[..., Result]] = {
+    "pretraining": pretraining.measure,
+    "finetuning": finetuning.measure,
+    "inference": inference.measure,
+}
+PEERS = {
+    "pretraining": ["Trainer"],
+    "finetuning": ["Trainer", "Trainer, group_by_length"],
+    "inference": ["transformers, file order", "transformers, by length", "sentence-transformers encode", "quire int8"],
+}
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[text.Labelled]:
+    return text.labelled(text.MANUAL)[:120]
+
+
+@pytest.fixture(scope="module")
+def base(sentences: list[text.Labelled]) -> Base:
+    tokenizer = Tokenizer.train((sentence for sentence, _ in sentences), kind="wordpiece", size=TOY.vocab)
+    spec = TOY.model_copy(update={"vocab": tokenizer.vocab.size})
+    return Base("toy", ModelFiles(spec, heads={}, state=Model(spec, {}, seed=1).state_dict()), tokenizer)
+
+
+@pytest.fixture(params=list(MEASURES))
+def name(request: pytest.FixtureRequest) -> str:
+    packages = {"inference": ("transformers", "sentence_transformers")}
+    for package in packages.get(request.param, ("transformers", "accelerate")):
+        pytest.importorskip(package, reason=f"{package} is not installed: the extra `bench`")
+    return str(request.param)
+
+
+def test_turns_alternate_and_ratios_are_of_neighbours() -> None:
+    turns: list[str] = []
+
+    def side(name: str, *seconds: float) -> Side:
+        left = iter(seconds)
+
+        def run() -> float:
+            turns.append(name)
+            return next(left)
+
+        return Side(name, run)
+
+    ours = side("quire", 1.0, 2.0, 4.0, 5.0)
+    first, second = versus(
+        "toy", ours, [side("b", 3.0, 8.0), side("c", 5.0, 5.0)], pairs=2, unit="things", work=6, flops=0
+    )
+    assert turns == ["quire", "b", "quire", "c"] * 2
+    assert [(pair.ours, pair.peer) for pair in first.pairs] == [(1.0, 3.0), (4.0, 8.0)]
+    assert [(pair.ours, pair.peer) for pair in second.pairs] == [(2.0, 5.0), (5.0, 5.0)]
+    assert all(pair.peak > 0 for pair in first.pairs)
+
+
+def test_figures_of_a_row() -> None:
+    pairs = tuple(Pair(ours=1.0, peer=peer, peak=100.0) for peer in (2.0, 3.0, 4.0, 5.0, 60.0))
+    row = Row("toy", "peer", "things", work=120, flops=50, pairs=pairs)
+    assert (row.ratio.lower, row.ratio.median, row.ratio.upper) == (3.0, 4.0, 5.0)  # an outlier changes nothing
+    assert [speed.median for speed in row.speeds] == [120.0, 30.0]
+    assert [share.median for share in row.shares] == [0.5, 0.125]
+
+
+def test_the_clock_leaves_out_the_first_updates() -> None:
+    clock = Clock()
+    clock.ticks = [10.0, 17.0, 18.0, 20.0]
+    assert (clock.seconds(0), clock.seconds(1)) == (10.0, 3.0)
+
+
+@pytest.mark.parametrize("theirs", [[1.0, 2.001], [1.0, float("nan")]])
+def test_results_that_differ_are_refused(theirs: list[float]) -> None:
+    with pytest.raises(Disagreement, match=r"toy: the two sides differ by .*nothing was timed"):
+        agree("toy", [1.0, 2.0], theirs)
+    assert agree("toy", [1.0, 2.0], [1.0, 2.00001]).difference == pytest.approx(1e-5)
+
+
+def test_the_manual_is_prose_of_varied_length() -> None:
+    found = text.labelled(text.MANUAL)
+    lengths = [len(sentence.split()) for sentence, _ in found]
+    assert len(found) == len({sentence for sentence, _ in found}) > 1500
+    assert np.percentile(lengths, 90) > 3 * np.percentile(lengths, 10)
+    with pytest.raises(BadInput, match="did you mean 'python-manual'"):
+        text.labelled("python-manul")
+
+
+def test_a_benchmark_measures_what_it_says(
+    name: str, sentences: list[text.Labelled], base: Base, tmp_path: Path
+) -> None:
+    found = MEASURES[name](sentences, base, SCALE, tmp_path)
+    assert [row.peer for row in found.rows] == PEERS[name]
+    assert all(len(row.pairs) == SCALE.pairs and row.ratio.median > 0 and row.flops > 0 for row in found.rows)
+    assert found.agreements
+    assert all(agreement.difference < 1e-4 for agreement in found.agreements)
+    written = [json.loads(json.dumps(record)) for record in show.records(found)]
+    assert [r["peer"] for r in written if r["record"] == "row"] == PEERS[name]
+    assert written[0]["pairs"][0]["ours"] == found.rows[0].pairs[0].ours
+    assert found.rows[0].work == {"pretraining": 2 * 4 * 16, "finetuning": 16, "inference": 24}[name]
+
+
+def test_a_wrong_weight_is_refused(
+    name: str, sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = peers.opened
+
+    def wrong(folder: Path, auto: str) -> Any:
+        model = right(folder, auto)
+        last = [p for name, p in model.named_parameters() if "layer.1.output.dense.weight" in name]
+        with torch.no_grad():
+            last[0][0, 0] += 0.5
+        return model
+
+    monkeypatch.setattr(peers, "opened", wrong)
+    with pytest.raises(Disagreement, match="nothing was timed"):
+        MEASURES[name](sentences, base, SCALE, tmp_path)
+
+
+def test_training_with_another_gradient_is_refused(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that freezes a part has the same loss, less work, and is no peer."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed: the extra `bench`")
+    right = peers.opened
+
+    def frozen(folder: Path, auto: str) -> Any:
+        model = right(folder, auto)
+        model.bert.embeddings.requires_grad_(False)
+        return model
+
+    monkeypatch.setattr(peers, "opened", frozen)
+    with pytest.raises(Disagreement, match="norm of its gradient"):
+        finetuning.measure(sentences, base, SCALE, tmp_path)
+
+
+def test_a_peer_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.MODULES, "accelerate", "no_such_module")
+    with pytest.raises(BadInput, match=r"^accelerate not installed; `pip install") as caught:
+        peers.require("transformers", "accelerate")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed: the extra `bench`")
+    for name in ("RAYON_NUM_THREADS", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setitem(peers.MODULES, "accelerate", "no_such_module")
+    monkeypatch.setattr(command, "QUICK", SCALE)
+    monkeypatch.setattr(Base, "load", lambda _: base)
+    out, threads = tmp_path / "out.jsonl", str(torch.get_num_threads())
+    done = CliRunner().invoke(command.app, ["--quick", "--threads", threads, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "pretraining is left out: accelerate not installed" in done.output
+    assert "SMOKE TEST, not a measurement" in done.output
+    began, *found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert began["threads"] == torch.get_num_threads()
+    assert {"processor", "torch", "transformers"} <= began["environment"].keys()
+    assert [record["peer"] for record in found if record["record"] == "row"] == PEERS["inference"]
+
+
+def test_one_label_cannot_be_learnt(base: Base, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="accelerate is not installed: the extra `bench`")
+    with pytest.raises(BadInput, match="two labels or more"):
+        finetuning.measure([("A short sentence.", "only")] * 8, base, SCALE, tmp_path)
