@@ -1,0 +1,100 @@
+"""Recipes: each one loads, survives YAML, and trains at toy size with the real pretrain()."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quire import recipe
+from quire.core.config import parse, write_yaml
+from quire.core.errors import BadInput
+from quire.pretrain import pretrain
+from quire.recipe import Recipe
+from quire.train.weights import read_model
+
+LEAST = {"cite": "me 2026", "survey": "x", "backbone": {}, "train": {"steps": 5}}
+
+
+@pytest.fixture(scope="module")
+def corpus(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    path.write_text("\n\n".join(texts), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_survives_yaml_and_says_where_it_comes_from(name: str) -> None:
+    found = recipe.load(name)
+    assert parse(Recipe, yaml.safe_load(write_yaml(found)), where=name) == found
+    assert found.title
+    assert found.cite
+    assert found.survey
+    assert len(recipe.text(name).splitlines()) <= 20, "a published system is at most 20 lines"
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_trains_at_toy_size_and_its_loss_falls(name: str, corpus: Path, tmp_path: Path) -> None:
+    full = recipe.load(name)
+    small = full.shrunk()
+    assert small.objectives == full.objectives
+    assert small.strategy == full.strategy
+    assert small.data.shape == full.data.shape
+    assert small.data.tokenizer.kind == full.data.tokenizer.kind
+    assert parse(Recipe, yaml.safe_load(write_yaml(small)), where="shrunk") == small
+    folder = pretrain(small, corpus=[corpus], out=tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in log]
+    assert len(losses) == small.train.steps
+    assert sum(losses[-5:]) < sum(losses[:5])
+    files = read_model(folder)
+    assert files.heads.keys() == {objective.slot for objective in small.objectives}
+    assert parse(Recipe, yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()), where="x") == small
+
+
+def test_recipes_hold_the_published_numbers() -> None:
+    bert, roberta = recipe.load("bert-base"), recipe.load("roberta-base")
+    assert bert.backbone is not None
+    assert (bert.backbone.depth, bert.backbone.width, bert.backbone.heads, bert.backbone.ffn) == (12, 768, 12, 3072)
+    assert (bert.train.steps, bert.train.batch, bert.train.lr, bert.train.warmup) == (1_000_000, 256, 1e-4, 10_000)
+    assert [objective.slot for objective in bert.objectives] == ["pair", "mlm"]
+    assert [objective.slot for objective in roberta.objectives] == ["mlm"]
+    assert (roberta.train.batch, roberta.train.betas, roberta.train.eps) == (2048, (0.9, 0.98), 1e-6)
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"no recipe named 'bert-bas'; did you mean 'bert-base'\?"):
+        recipe.load("bert-bas")
+    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such file"):
+        recipe.load("nowhere.yaml")
+
+
+def test_changes_are_applied_before_the_check() -> None:
+    changed = recipe.load(
+        "bert-base", changes=["train.lr=1e-3", "objectives.1.mlm.select={bernoulli: 0.2}", "expect={}"]
+    )
+    assert changed.train.lr == 1e-3
+    assert changed.objectives[1].model_dump(mode="json")["mlm"]["select"] == {"bernoulli": {"rate": 0.2}}
+    with pytest.raises(BadInput, match=r"bert-base.yaml.train: unknown field 'stepz'; did you mean 'steps'?"):
+        recipe.load("bert-base", changes=["train.stepz=3"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"backbone": None}, "give exactly one of base .* and backbone"),
+        ({"base": "minilm"}, "give exactly one of base .* and backbone"),
+        ({"objectives": []}, "needs at least one"),
+        ({"objectives": ["mml"]}, r"x.objectives.0: no objective named 'mml'; did you mean 'mlm'\?"),
+        ({"train": {"steps": 0}}, r"x.train.steps: .* greater than 0, got '0'"),
+        ({"train": {"steps": 5, "lr": -1}}, r"x.train.lr: .* greater than 0"),
+        ({"backbone": {"heads": 5}}, "width 768 is not a multiple of heads 5"),
+        ({"data": {"length": 4}}, "x.data.length: .* greater than or equal to 8"),
+        ({"strategy": {"full": {"layer_decay": 2}}}, "layer_decay: .* less than or equal to 1"),
+        ({"sead": 1}, "unknown field 'sead'"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_path(change: dict[str, object], says: str) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        parse(Recipe, {**LEAST, **change}, where="x")
+    assert "\n" not in str(caught.value)
