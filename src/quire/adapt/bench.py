@@ -65,6 +65,7 @@ class Bench:
 
     @property
     def finetune(self) -> FineTune:
+        """How the recipe wants the labels learnt."""
         assert self.settings.recipe.finetune  # AdaptSettings checks it
         return self.settings.recipe.finetune
 

@@ -43,6 +43,11 @@ class Predictor(ABC):
     def save(self, folder: Path, *, card: str = "") -> None:
         """Write the folder, whole or not at all; `card` becomes its README.md."""
 
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Predictor:
+        """Read what `save` wrote; BadInput says what is missing or damaged."""
+
     @overload
     def __call__(self, texts: str) -> Prediction: ...
     @overload

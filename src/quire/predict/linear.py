@@ -54,6 +54,7 @@ def _scores(model: Any, classes: int) -> Scores:
 
 
 def softmax(scores: Floats) -> Floats:
+    """exp(z_c) / sum of exp(z) [E, C], without overflow."""
     from scipy.special import softmax as scipy_softmax
 
     return np.asarray(scipy_softmax(scores, axis=1), dtype=np.float32)

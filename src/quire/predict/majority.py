@@ -22,6 +22,7 @@ class Majority(Predictor):
 
     @classmethod
     def fit(cls, labels: Sequence[str], answers: Sequence[str]) -> Majority:
+        """The share of each of `labels` among the training `answers`."""
         counts = Counter(answers)
         return cls(labels, np.array([counts[label] / len(answers) for label in labels], dtype=np.float32))
 

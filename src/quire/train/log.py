@@ -15,6 +15,7 @@ class Log:
         self.path = path
 
     def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -47,6 +48,7 @@ class Events:
         self.writer: Any = SummaryWriter(str(folder / "events"))
 
     def write(self, record: dict[str, Any]) -> None:
+        """One event for each figure of the record, at its `step`."""
         for name, value in record.items():
             if name != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(name, value, record["step"])

@@ -16,6 +16,7 @@ class StopRequest:
         return bool(self.reason)
 
     def note(self, number: int, frame: FrameType | None) -> None:
+        """Take down which signal came, as its handler."""
         if self.reason:
             raise KeyboardInterrupt
         self.reason = signal.Signals(number).name
