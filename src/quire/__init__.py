@@ -1,5 +1,7 @@
 """Quire: pre-trained language models as parts, and an honest comparison of them on your own text.
 
+In Python:
+
     model = quire.load("run/")
     model("it broke after two days").label
 """
