@@ -23,7 +23,8 @@ def drawn(length: int, key: int) -> Example:
     draw = rng(key, "example", length)
     ids = draw.integers(5, 20, size=length)
     free = draw.random(length) < 0.8
-    example = Example(ids, ids, free, free, draw.integers(2, size=length), sees=[Causal(), Prefix(2)][key % 2])
+    truth = draw.integers(5, 20, size=length)  # not what is shown: answers must come from here
+    example = Example(ids, truth, free, free, draw.integers(2, size=length), sees=[Causal(), Prefix(2)][key % 2])
     return example.ask("mlm", free & (draw.random(length) < 0.5), draw.integers(5, 20, size=length))
 
 

@@ -27,7 +27,8 @@ from quire.train.evaluate import batches
 
 LABELS = ("差", "fine", "good")
 GOOD, BAD, FINE = "a good and lovely film, 很好", "bad bad bad: 很差的酒店", "it is fine. 还可以吧"
-TEXTS = [GOOD, BAD, FINE, "", "good " * 60, "¿unseen? 生僻字", "good"]
+LONG = "good film, bad hotel; it is fine and lovely. 很好 很差的 酒店 还可以吧 bad bad good it a and film fine 吧"
+TEXTS = [GOOD, BAD, FINE, "", LONG, "¿unseen? 生僻字", "good"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def network(tokenizer: Tokenizer) -> Network:
 
 
 def regression() -> tuple[tuple[list[str], np.ndarray], tuple[list[str], np.ndarray]]:
-    train = [GOOD, BAD, FINE] * 4, np.array([2, 0, 1] * 4)
+    """Words of several texts among those of one, so that their weights differ."""
+    train = [GOOD, BAD, FINE, LONG, "a bad film", "fine film"] * 3, np.array([2, 0, 1, 2, 0, 1] * 3)
     return train, train
 
 
@@ -178,6 +180,17 @@ def test_two_classes_from_scikit_learn_agree_with_it() -> None:
     theirs = [LogisticRegression(C=c, max_iter=2000).fit(x, y).predict_proba(x)[:, 1] for c in (0.1, 1.0, 10.0, 100.0)]
     probability = 1 / (1 + np.exp(scores[:, 0] - scores[:, 1]))
     assert min(float(np.abs(probability - t).max()) for t in theirs) < 1e-5
+
+
+def test_tfidf_deploys_what_scikit_learn_fitted() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    (texts, answers), _ = regression()
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit(texts)
+    x, ours = vectorizer.transform(texts), TfIdf.fit(LABELS, *regression()).probabilities(texts)
+    theirs = [LogisticRegression(C=c, max_iter=2000).fit(x, answers).predict_proba(x) for c in (0.1, 1.0, 10.0, 100.0)]
+    assert min(float(np.abs(ours - t).max()) for t in theirs) < 1e-4
 
 
 def test_majority_answers_with_the_shares() -> None:
