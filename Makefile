@@ -21,13 +21,13 @@ demo: $(VENV)/.demo
 demo-zh: $(VENV)/.demo
 	$(BIN)/quire demo zh
 
-# One thread a worker: two test workers share two cores. pytest comes last, so that its summary does.
+# pytest comes last, so that its summary does.
 test: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
