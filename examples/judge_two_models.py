@@ -3,8 +3,6 @@
 Run: python examples/judge_two_models.py
 """
 
-# ruff: noqa: T201
-
 import numpy as np
 
 from quire.compare import verdict

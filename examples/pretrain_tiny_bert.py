@@ -3,8 +3,6 @@
 Run: python examples/pretrain_tiny_bert.py
 """
 
-# ruff: noqa: T201
-
 import json
 import random
 import tempfile

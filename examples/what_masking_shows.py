@@ -3,8 +3,6 @@
 Run: python examples/what_masking_shows.py
 """
 
-# ruff: noqa: T201
-
 from quire.core.example import IGNORE, Example
 from quire.core.random import rng
 from quire.noise.rewrite import Mask
