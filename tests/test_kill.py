@@ -57,9 +57,16 @@ class Commands:
         assert [record["step"] for record in log] == list(range(1, STEPS + 1))
         return (self.home / out / "model" / "model.safetensors").read_bytes(), [record["loss"] for record in log]
 
-    def logged(self, out: str) -> int:
+    def log(self, out: str) -> bytes:
         path = self.home / out / "log.jsonl"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
+        return path.read_bytes() if path.exists() else b""
+
+    def logged(self, out: str) -> int:
+        return self.log(out).count(b"\n")
+
+    def kept(self, out: str) -> bytes:
+        """The log up to the last checkpoint. It holds times: a step that is made again has another line."""
+        return b"".join(self.log(out).splitlines(keepends=True)[: self.saved(out)])
 
     def saved(self, out: str) -> int:
         last = checkpoint.latest(self.home / out / "checkpoints")
@@ -99,13 +106,16 @@ def test_signals_end_with_75_and_the_same_command_goes_on(
         )
         assert step == commands.logged("signals") >= before + 20  # the step was finished, and nothing lost
         assert "Traceback" not in errors
+        kept = commands.kept("signals")
     assert commands.finish("signals") == undisturbed
+    assert kept.count(b"\n") >= 40
+    assert commands.log("signals").startswith(kept), "steps before the checkpoint were made again"
 
 
 def test_kill_9_at_any_moment_loses_no_more_than_since_the_last_checkpoint(
     commands: Commands, undisturbed: tuple[bytes, list[float]]
 ) -> None:
-    draw = random.Random()
+    draw, kept = random.Random(), b""
     folder = commands.home / "killed"
     for attempt in range(5):
         process = commands.start("killed")
@@ -119,6 +129,9 @@ def test_kill_9_at_any_moment_loses_no_more_than_since_the_last_checkpoint(
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert 0 <= commands.logged("killed") - commands.saved("killed") <= EVERY
+        assert commands.log("killed").startswith(kept), "steps before the checkpoint were made again"
+        kept = commands.kept("killed")
     assert commands.finish("killed") == undisturbed
+    assert commands.log("killed").startswith(kept)
     left = {path.name for path in (folder / "checkpoints").iterdir()}
     assert left == {f"step-{STEPS - EVERY}", f"step-{STEPS}"}, "two are kept, and no draft is left behind"

@@ -82,7 +82,10 @@ class At(Silent):
     """Calls `then` after an update, before anything is saved of it."""
 
     def __init__(self, step: int, then: Callable[[], None]) -> None:
-        self.step, self.then = step, then
+        self.step, self.then, self.begun = step, then, -1
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        self.begun = done
 
     def update(self, step: int, figures: str) -> None:
         if step == self.step:
@@ -115,9 +118,11 @@ def undisturbed_equals_disturbed(lab: Lab, make: Callable[[], Job], folder: Path
     with pytest.raises(Stopped, match=r"stopped by SIGTERM after step 3; state saved in .*the same command goes on"):
         lab.fit(make(), folder, stop=request, progress=At(2, lambda: request.note(15, None)))
     torch.manual_seed(999)  # whatever others drew, nothing here depends on it
+    second, third = At(5, killed), At(0, killed)
     with pytest.raises(Killed):
-        lab.fit(make(), folder, progress=At(5, killed))
-    weights, records = lab.fit(make(), folder)
+        lab.fit(make(), folder, progress=second)
+    weights, records = lab.fit(make(), folder, progress=third)
+    assert second.begun == third.begun == 3, "it went on from the checkpoint and did not begin anew"
     assert same(weights, expected)
     assert figures(records) == figures(log)
     assert figures(Log(folder / "log.jsonl").read()) == figures(log)
