@@ -46,7 +46,8 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         for name, sampling in SAMPLING.items()
     ]
     lengths = [len(example) for example in examples]
-    flops = training_flops(model.spec, tokens=sum(lengths), squares=sum(n * n for n in lengths), asked=0)
+    squares = sum(n * n for n in lengths)
+    flops = training_flops(model.spec, tokens=sum(lengths), squares=squares, wanted=len(examples), asked=0)
     found = versus(TITLE, ours, others, pairs=scale.pairs, unit="samples", work=len(examples), flops=flops)
     return Result(found, agreements, REMARKS)
 

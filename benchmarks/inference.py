@@ -48,6 +48,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     others[INT8] = _ours(DynamicInt8().apply(model, DynamicInt8().plan(model)), base.tokenizer, longest)
     remarks = (*REMARKS, *remarks, _fidelity(truth, others[INT8](sentences)))
     lengths = [min(len(passage) + 2, longest) for passage in base.tokenizer.encode(sentences)]
+    tokens, squares = sum(lengths), sum(n * n for n in lengths)
     rows = versus(
         TITLE,
         _side("quire", ours, sentences),
@@ -55,7 +56,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         pairs=scale.pairs,
         unit="sentences",
         work=len(sentences),
-        flops=training_flops(model.spec, tokens=sum(lengths), squares=sum(n * n for n in lengths), asked=0) // 3,
+        flops=training_flops(model.spec, tokens=tokens, squares=squares, wanted=tokens, asked=0) // 3,
     )
     return Result(rows, agreements, remarks)
 

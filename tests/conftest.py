@@ -59,7 +59,7 @@ def passage() -> Callable[[int, Rng], Passage]:
 
 @pytest.fixture(scope="session")
 def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
-    return World(vocab, passage)
+    return World(vocab, passage, length=32)
 
 
 @pytest.fixture(scope="session")

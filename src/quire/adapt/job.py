@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -138,13 +139,14 @@ def _in_int8(bench: Bench, chosen: _Trained) -> tuple[_Trained | None, Quantisat
 def _study(bench: Bench, found: list[_Trained], chosen: _Trained, quantisation: Quantisation | None) -> Study:
     """Read test, once, and gather the results."""
     task, settings = bench.task, bench.settings
-    bench.progress.start("Reading test", sum(len(set(arm.folders)) for arm in found))
+    folders = list(dict.fromkeys(folder for arm in found for folder in arm.folders))
+    answers = _answers(bench, folders)
     study = Study(
         title=settings.title or f"{Path(settings.inputs.train).name}: {', '.join(task.labels[:8])}",
         labels=task.labels,
         truth=task.test.answers(task.labels),
         metric=settings.metric,
-        arms=tuple(_measured(bench, arm) for arm in found),
+        arms=tuple(_measured(bench, arm, answers) for arm in found),
         selected=chosen.plan.name,
         budget=bench.spending.statement,
         data=_data_facts(bench),
@@ -166,13 +168,18 @@ def _usage(folder: Path) -> dict[str, str]:
     }
 
 
-def _measured(bench: Bench, arm: _Trained) -> Arm:
-    answers: dict[Path, npt.NDArray[np.float32]] = {}
-    for folder in arm.folders:
-        if folder not in answers:
-            bench.check_stop("test was read whole")
-            answers[folder] = load(folder).probabilities(bench.task.test.texts)
-            bench.progress.update(len(answers), arm.plan.title)
+def _answers(bench: Bench, folders: Sequence[Path]) -> dict[Path, npt.NDArray[np.float32]]:
+    """The probabilities [E, C] on test of the predictor in each folder."""
+    bench.progress.start("Reading test", len(folders))
+    found = {}
+    for number, folder in enumerate(folders, start=1):
+        bench.check_stop("test was read whole")
+        found[folder] = load(folder).probabilities(bench.task.test.texts)
+        bench.progress.update(number, folder.parent.parent.name)
+    return found
+
+
+def _measured(bench: Bench, arm: _Trained, answers: Mapping[Path, npt.NDArray[np.float32]]) -> Arm:
     probabilities_REC = np.stack([answers[folder] for folder in arm.folders])
     deployed = load(arm.folders[arm.best])
     return Arm(

@@ -14,9 +14,9 @@ from pydantic import Field
 from quire.adapt.settings import Budget
 from quire.core.config import Settings
 
-PRETRAIN_SHARE = 0.6
+PRETRAIN_SHARE = 0.5
 """Of the adapted arm's budget, for masked language modelling; the rest is for the labels."""
-OVERHEAD = 30.0
+OVERHEAD = 40.0
 """Seconds for latency, int8, statistics and the report."""
 MARGIN = 0.9
 """Of the time that is left, what is planned for: machines have moods."""

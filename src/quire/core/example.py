@@ -48,6 +48,8 @@ class World:
     vocab: Vocab
     passage: Callable[[int, Rng], Passage] | None = None
     """(tokens at most, rng) -> a passage from a random place of the corpus, where there is one."""
+    length: int = 512
+    """Tokens of an example at most, special ones included."""
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_NW: Tensor, layout: Sequence[Run]) -> Tensor:
-        """x [N, W] -> [N, W]; `layout` covers all N positions in order."""
+    def forward(self, x_NW: Tensor, layout: Sequence[Run], at_M: Tensor | None = None) -> Tensor:
+        """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone; `layout` covers all N positions in order."""
         qkv_N3HD = self.qkv(x_NW).view(len(x_NW), 3, self.heads, -1)
         mixed = [self._attend(qkv_N3HD[run.start : run.start + run.sequences * run.length], run) for run in layout]
-        joined: Tensor = self.out(mixed[0] if len(mixed) == 1 else torch.cat(mixed))
+        mixed_NW = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
         return joined
 
     def _attend(self, qkv_n3HD: Tensor, run: Run) -> Tensor:

@@ -27,9 +27,9 @@ class Model(nn.Module):
         self.to_empty(device="cpu")
         initialise(self, std=backbone.init_std, seed=seed)
 
-    def forward(self, batch: "Packed") -> Tensor:
-        """States [N, W] of a packed batch."""
-        states: Tensor = self.backbone(batch.tokens, batch.positions, batch.segments, batch.layout)
+    def forward(self, batch: "Packed", at_M: Tensor | None = None) -> Tensor:
+        """States [N, W] of a packed batch, or [M, W] at the positions `at_M`."""
+        states: Tensor = self.backbone(batch.tokens, batch.positions, batch.segments, batch.layout, at_M)
         return states
 
     def parameter_count(self) -> int:
@@ -63,24 +63,40 @@ class Packed:
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
         self.order = batch.order
+        self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
 
 
 class Step:
-    """One forward pass, shared by all who ask: states are computed once, scores only at asked positions."""
+    """One forward pass, shared by all who ask: the last block and the scores exist only at asked positions.
+
+    Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
+    first, and the rest share its pass.
+    """
 
     def __init__(self, model: Model, batch: Packed) -> None:
         self.model, self.batch = model, batch
-        self._states: Tensor | None = None
+        self._states: Tensor | None = None  # [N, W]
+        self._asked: Tensor | None = None  # [M, W], where the batch wants states
 
     def encode(self) -> Tensor:
-        """States [N, W], computed at the first call."""
+        """All states [N, W], computed at the first call."""
         if self._states is None:
             self._states = self.model(self.batch)
         return self._states
 
-    def scores(self, head: str, at_M: Tensor) -> Tensor:
-        """The scores [M, C] that `head` gives at positions `at_M`."""
-        found: Tensor = self.model.heads[head](self.encode()[at_M], self.model.backbone.embeddings.tokens)
+    def states(self, at_K: Tensor) -> Tensor:
+        """The states [K, W] at these positions; those that no slot asks for make it compute all."""
+        if self._states is not None:
+            return self._states[at_K]
+        if self._asked is None:
+            self._asked = self.model(self.batch, self.batch.wanted)
+        at_M, states_MW = self.batch.wanted, self._asked
+        place_K = torch.searchsorted(at_M, at_K).clamp(max=len(at_M) - 1)
+        return states_MW[place_K] if torch.equal(at_M[place_K], at_K) else self.encode()[at_K]
+
+    def scores(self, head: str, at_K: Tensor) -> Tensor:
+        """The scores [K, C] that `head` gives at asked positions."""
+        found: Tensor = self.model.heads[head](self.states(at_K), self.model.backbone.embeddings.tokens)
         return found
 
     def logits(self, slot: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Transformer encoder, packed. Legend: N positions of all sequences, W width, F width of the inner layer."""
+"""The Transformer encoder, packed. Legend: N positions of all sequences, M some of them, W width, F inner width."""
 
 from collections.abc import Sequence
 
@@ -41,14 +41,16 @@ class Block(nn.Module):
         self.ffn_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.dropout = nn.Dropout(spec.dropout)
 
-    def forward(self, x_NW: Tensor, layout: Sequence[Run]) -> Tensor:
-        x_NW = self.attention_norm(x_NW + self.dropout(self.attention(x_NW, layout)))
-        normed: Tensor = self.ffn_norm(x_NW + self.dropout(self.ffn(x_NW)))
+    def forward(self, x_NW: Tensor, layout: Sequence[Run], at_M: Tensor | None = None) -> Tensor:
+        """States [N, W], or [M, W] for the positions `at_M` alone: the others are seen, but not computed."""
+        seen = x_NW if at_M is None else x_NW[at_M]
+        x = self.attention_norm(seen + self.dropout(self.attention(x_NW, layout, at_M)))
+        normed: Tensor = self.ffn_norm(x + self.dropout(self.ffn(x)))
         return normed
 
 
 class Encoder(nn.Module):
-    """Embeddings and `depth` blocks: indices [N] -> states [N, W]."""
+    """Embeddings and `depth` blocks: indices [N] -> states [N, W], or [M, W] for the positions `at_M` alone."""
 
     def __init__(self, spec: Backbone) -> None:
         super().__init__()
@@ -56,8 +58,17 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(spec)
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
 
-    def forward(self, tokens_N: Tensor, positions_N: Tensor, segments_N: Tensor, layout: Sequence[Run]) -> Tensor:
+    def forward(
+        self,
+        tokens_N: Tensor,
+        positions_N: Tensor,
+        segments_N: Tensor,
+        layout: Sequence[Run],
+        at_M: Tensor | None = None,
+    ) -> Tensor:
         x_NW: Tensor = self.embeddings(tokens_N, positions_N, segments_N)
-        for block in self.blocks:
+        *lower, last = self.blocks
+        for block in lower:
             x_NW = block(x_NW, layout)
-        return x_NW
+        states: Tensor = last(x_NW, layout, at_M)  # nobody looks at the other positions of the last block
+        return states

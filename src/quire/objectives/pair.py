@@ -20,6 +20,8 @@ from quire.nn.model import Step
 from quire.objectives.base import Objective
 from quire.text.packing import truncated
 
+SPECIALS = 3
+"""[CLS] and twice [SEP]."""
 TRIES = 10
 """How often a random passage is drawn again when it comes from the same document, as in BERT's release."""
 
@@ -42,8 +44,8 @@ class Pair(Objective):
             return example.label(self.slot, 0)
         if world.passage is None:
             raise ValueError("pair: needs a corpus of documents to draw random passages from")
-        limit = max(len(example) - 3, 2)
-        room = max(limit - len(a), 1)
+        limit = world.length - SPECIALS
+        room = len(b) or max(limit - len(a), limit // 2)  # as long as the true B, so that length tells nothing
         for _ in range(TRIES):
             other = world.passage(room, rng)
             if other.document != example.document:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from quire.core.errors import BadInput
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
@@ -17,6 +18,7 @@ from quire.predict.linear import Scores, softmax
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 from quire.train.evaluate import embed
+from quire.train.start import tokenizer_of
 from quire.train.weights import read_model, save_model
 
 ENCODER = "encoder"
@@ -68,5 +70,7 @@ class Features(Predictor):
         model = Model(files.backbone, {})
         model.load_state_dict(dict(files.state))
         linear = Scores(arrays["coef"], arrays["intercept"])
-        tokenizer = Tokenizer.load(folder / ENCODER)
+        if linear.coef.shape != (len(facts["labels"]), files.backbone.width):
+            raise BadInput(f"{folder}: the linear layer does not fit encoder and labels; write the folder again")
+        tokenizer = tokenizer_of(folder / ENCODER, files.backbone)
         return cls(model, tokenizer, linear, facts["labels"], length=facts["length"], how=facts["cut"])

@@ -20,6 +20,7 @@ from quire.predict.folder import RECORD, read_own, write_own
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 from quire.train.evaluate import predict
+from quire.train.start import tokenizer_of
 from quire.train.weights import read_model, save_model
 
 
@@ -61,7 +62,8 @@ class Network(Predictor):
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
         length = files.extra.get("length", files.backbone.positions)
-        return cls(model, task, Tokenizer.load(folder), length=length, how=files.extra.get("cut", "head"))
+        tokenizer = tokenizer_of(folder, files.backbone)
+        return cls(model, task, tokenizer, length=length, how=files.extra.get("cut", "head"))
 
 
 class Int8Network(Network):
@@ -102,8 +104,11 @@ class Int8Network(Network):
         where = str(folder / RECORD)
         backbone = parse(Backbone, facts["backbone"], where=where)
         plan = parse(Int8Plan, facts["plan"], where=where)
-        task, tokenizer = Classify(labels=tuple(facts["labels"])), Tokenizer.load(folder)
+        task, tokenizer = Classify(labels=tuple(facts["labels"])), tokenizer_of(folder, backbone)
         model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
         model = DynamicInt8().apply(model, plan)
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        try:
+            model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        except RuntimeError as error:
+            raise BadInput(f"{folder}: the weights do not fit {RECORD}; write the folder again") from error
         return cls(model, task, tokenizer, length=facts["length"], how=facts["cut"], plan=plan)

@@ -33,9 +33,11 @@ class TfIdf(Predictor):
         corpus: Iterable[str] = (),
         seed: int = 0,
     ) -> TfIdf:
-        """Weights of words from the training texts and the corpus; the strength of the penalty is chosen on dev."""
+        """Words of the training texts, weighed by how rare they are there and in the corpus; penalty chosen on dev."""
         texts, answers = train
-        vectorizer = _vectorizer(chinese=mostly_chinese(texts))
+        chinese = mostly_chinese(texts)
+        known = _vectorizer(chinese=chinese).fit(texts).get_feature_names_out()  # other words could have no weight
+        vectorizer = _vectorizer(chinese=chinese, vocabulary=known)
         vectorizer.fit([*texts, *corpus])
         linear = best_regression(
             (vectorizer.transform(texts), answers), (vectorizer.transform(dev[0]), dev[1]), len(labels), seed=seed

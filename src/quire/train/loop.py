@@ -112,8 +112,8 @@ class _Run:
         self.model, self.job, self.folder = job.strategy.prepare(model), job, folder
         self.objectives = (*job.objectives, *job.strategy.terms())
         self.feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
-        self.optimizer = Optimizer(job.strategy.groups(model), job.plan)
-        self.device = next(model.parameters()).device
+        self.optimizer = Optimizer(job.strategy.groups(self.model), job.plan)
+        self.device = next(self.model.parameters()).device
         self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
         self.records: list[dict[str, Any]] = []
         self.log = Log(folder / "log.jsonl") if folder else None
@@ -235,7 +235,9 @@ def _flops(model: Model, packed: Packed) -> int:
     scored = sum(
         len(positions) for slot, positions in packed.asked.items() if isinstance(model.head_specs.get(slot), TokenHead)
     )
-    return training_flops(model.spec, tokens=len(packed.tokens), squares=squares, asked=scored)
+    return training_flops(
+        model.spec, tokens=len(packed.tokens), squares=squares, wanted=len(packed.wanted), asked=scored
+    )
 
 
 def _figures(record: Mapping[str, Any]) -> str:

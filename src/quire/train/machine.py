@@ -31,14 +31,17 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def training_flops(spec: Backbone, *, tokens: int, squares: int, asked: int) -> int:
+def training_flops(spec: Backbone, *, tokens: int, squares: int, wanted: int, asked: int) -> int:
     """FLOPs of one forward and backward pass: 3 x 2 x multiply-adds of the matrix products.
 
-    `squares` is the sum of L^2 over sequences (attention); vocabulary scores count at `asked` positions only.
+    `squares` is the sum of L^2 over sequences (attention); behind attention the last block counts at `wanted`
+    positions only, vocabulary scores at `asked` ones.
     """
-    matrices = spec.depth * (4 * spec.width**2 + 2 * spec.width * spec.ffn)
+    before = spec.depth * 3 * spec.width**2  # queries, keys, values
+    behind = spec.width**2 + 2 * spec.width * spec.ffn
+    positions = (spec.depth - 1) * tokens + wanted
     attention = spec.depth * 2 * spec.width
-    return 6 * (tokens * matrices + squares * attention + asked * spec.vocab * spec.width)
+    return 6 * (tokens * before + positions * behind + squares * attention + asked * spec.vocab * spec.width)
 
 
 def processor() -> str:

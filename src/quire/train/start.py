@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from quire.core.errors import BadInput
-from quire.core.spec import HeadSpec, SequenceHead
+from quire.core.spec import Backbone, HeadSpec, SequenceHead
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
 from quire.train.machine import device
@@ -35,13 +35,19 @@ class Base:
         if not folder.is_dir():
             known = ", ".join([*EMBEDDED, "none"])
             raise BadInput(f"base {name}: no such folder, and no embedded base of this name; known: {known}")
-        files, tokenizer = read_model(folder), Tokenizer.load(folder)
-        if tokenizer.vocab.size > files.backbone.vocab:
-            raise BadInput(
-                f"{folder}: the tokenizer has {tokenizer.vocab.size} tokens, the model {files.backbone.vocab}; "
-                f"take the tokenizer that belongs to the model"
-            )
-        return cls(name, files, tokenizer)
+        files = read_model(folder)
+        return cls(name, files, tokenizer_of(folder, files.backbone))
+
+
+def tokenizer_of(folder: Path, backbone: Backbone) -> Tokenizer:
+    """The tokenizer of a model folder; BadInput when it has tokens that the model lacks."""
+    tokenizer = Tokenizer.load(folder)
+    if tokenizer.vocab.size > backbone.vocab:
+        raise BadInput(
+            f"{folder}: the tokenizer has {tokenizer.vocab.size} tokens, the model {backbone.vocab}; "
+            f"take the tokenizer that belongs to the model"
+        )
+    return tokenizer
 
 
 def started(files: ModelFiles, heads: Mapping[str, HeadSpec], *, seed: int) -> Model:

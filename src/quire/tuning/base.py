@@ -31,7 +31,7 @@ class Strategy(Component):
     home: ClassVar[str] = "quire.tuning"
 
     def prepare(self, model: Model) -> Model:
-        """Insert and freeze before the optimiser is built."""
+        """Insert and freeze, in place, before the optimiser is built; returns the model."""
         return model
 
     def groups(self, model: Model) -> list[Group]:
