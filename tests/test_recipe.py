@@ -17,7 +17,10 @@ LEAST = {"cite": "me 2026", "survey": "x", "backbone": {}, "train": {"steps": 5}
 
 
 @pytest.fixture(scope="module")
-def corpus(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sentences that count round a ring of words: a hidden word follows from its neighbours, its frequency says nothing."""
+    ring = "one two three four five six seven eight nine ten eleven twelve".split()
+    texts = [". ".join(" ".join(ring[(i + s + k) % 12] for k in range(8)) for s in range(4)) + "." for i in range(60)]
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
     path.write_text("\n\n".join(texts), encoding="utf-8")
     return path
@@ -46,7 +49,7 @@ def test_a_recipe_trains_at_toy_size_and_its_loss_falls(name: str, corpus: Path,
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in log]
     assert len(losses) == small.train.steps
-    assert sum(losses[-5:]) < sum(losses[:5])
+    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])  # the start is the unigram entropy already
     files = read_model(folder)
     assert files.heads.keys() == {objective.slot for objective in small.objectives}
     assert parse(Recipe, yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()), where="x") == small

@@ -10,9 +10,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
 from quire.core.example import World
+from quire.core.spec import TokenHead
 from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import writing
@@ -146,9 +149,19 @@ class Material:
         return Job(Corpus(chunks, vocab), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
 
     def model(self, job: Job) -> Model:
-        """The start of a job: base or fresh weights under the heads its objectives ask for."""
+        """The start of a job: base or fresh weights under the heads its objectives ask for.
+
+        A fresh token head begins with the frequencies of the corpus as its bias, so that its first guess already is
+        as good as the unigram entropy and no step is spent on learning which tokens are common.
+        """
         heads = planned_heads(job.objectives, self.files.backbone, job.world)
-        return started(self.files, heads, seed=job.seed)
+        model = started(self.files, heads, seed=job.seed)
+        for slot, spec in heads.items():
+            if isinstance(spec, TokenHead) and slot not in self.files.heads:
+                counts = torch.from_numpy(self.shards.unigram_counts()) + 1.0  # no token is impossible
+                with torch.no_grad():
+                    model.get_parameter(f"heads.{slot}.bias").copy_((counts / counts.sum()).log())
+        return model
 
     def save(self, model: Model, folder: Path, *, card: str, extra: dict[str, Any] | None = None) -> None:
         """Write a model folder with the tokenizer."""

@@ -87,7 +87,7 @@ class Recipe(Settings):
         backbone = Backbone(vocab=200, depth=2, width=32, heads=2, ffn=64, positions=64)
         if self.backbone is not None:
             backbone = self.backbone.model_copy(update=backbone.model_dump(include=set(_TOY)))
-        train = {"steps": 30, "batch": 8, "lr": 3e-3, "warmup": 3, "checkpoint_every": 10}
+        train = {"steps": 120, "batch": 8, "lr": 3e-3, "warmup": 10, "checkpoint_every": 50}
         train["accumulate"] = min(self.train.accumulate, 2)
         tokenizer = self.data.tokenizer.model_copy(update={"size": 400})
         return self.model_copy(
