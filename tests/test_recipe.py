@@ -18,8 +18,8 @@ LEAST = {"cite": "me 2026", "survey": "x", "backbone": {}, "train": {"steps": 5}
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sentences that count round a ring of words: a hidden word follows from its neighbours, its frequency says nothing."""
-    ring = "one two three four five six seven eight nine ten eleven twelve".split()
+    """Sentences that count round a ring of words: a hidden word follows from its neighbours, not from frequencies."""
+    ring = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
     texts = [". ".join(" ".join(ring[(i + s + k) % 12] for k in range(8)) for s in range(4)) + "." for i in range(60)]
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
     path.write_text("\n\n".join(texts), encoding="utf-8")
