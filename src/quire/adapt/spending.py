@@ -16,9 +16,9 @@ from quire.core.config import Settings
 
 PRETRAIN_SHARE = 0.5
 """Of the adapted arm's budget, for masked language modelling; the rest is for the labels."""
-OVERHEAD = 40.0
+OVERHEAD = 45.0
 """Seconds for latency, int8, statistics and the report."""
-MARGIN = 0.9
+MARGIN = 0.85
 """Of the time that is left, what is planned for: machines have moods."""
 
 

@@ -96,7 +96,7 @@ def fit(
                 record |= watch(done)
             run.note(record)
             progress.update(done, _figures(record))
-            if folder and (done % job.plan.checkpoint_every == 0 or done == job.plan.steps or stopping):
+            if folder and (stopping or job.plan.saves_after(done)):
                 run.save(done)
             if stop is not None and stopping and done < job.plan.steps:
                 where = f"; state saved in {folder}, the same command goes on" if folder else ""

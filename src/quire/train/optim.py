@@ -42,7 +42,12 @@ class TrainPlan(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is autocast, for CUDA; CPUs without native support are many times slower with it."""
     checkpoint_every: Size = 500
+    """A shorter run keeps none, unless it is stopped."""
     keep: Size = 2
+
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step` updates: every so many, and at the end of a run that has any."""
+        return step % self.checkpoint_every == 0 or self.checkpoint_every < step == self.steps
 
     @property
     def warmup_steps(self) -> int:
