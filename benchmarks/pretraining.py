@@ -29,8 +29,8 @@ REMARKS = (
     "Pre-training: full blocks of equal length on both sides, so nothing is won by leaving out padding; masks drawn "
     "anew for every block by the side's own code, a coin of 0.15 for each token, 80/10/10; dropout, AdamW, clipping "
     "and schedule equal; fp32; no logs, no checkpoints, start-up and the first updates of a turn not timed.",
-    "Pre-training: the peer scores the vocabulary at every position, Quire at asked ones; the peer's batches are made "
-    "from lists of ids in memory, so are Quire's. Shares of the peak count scores at asked positions for both.",
+    "Pre-training: the peer scores the vocabulary, and computes the last block, at every position, Quire where "
+    "something is asked; shares of the peak count for both what Quire computes. Batches are made from ids in memory.",
 )
 
 
