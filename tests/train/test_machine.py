@@ -23,6 +23,9 @@ def test_flops_are_what_torch_counts_of_the_matrix_products(world: World) -> Non
     fused, dense = 2 * 2 * (2 * 40**2) * 32 * 2, 2 * 16 * 32 * 32
     forward = counter.get_total_flops() + fused - dense
     assert training_flops(spec, tokens=80, squares=2 * 40**2, wanted=16, asked=16) == 3 * forward
+    scores = 2 * 16 * 3000 * 32
+    frozen = training_flops(spec, tokens=80, squares=2 * 40**2, wanted=16, asked=16, frozen=True)
+    assert frozen == forward + scores  # forward, and the scores' gradient to the head below them
 
 
 def test_the_peak_is_positive_and_measured_once() -> None:

@@ -236,7 +236,12 @@ def _flops(model: Model, packed: Packed) -> int:
         len(positions) for slot, positions in packed.asked.items() if isinstance(model.head_specs.get(slot), TokenHead)
     )
     return training_flops(
-        model.spec, tokens=len(packed.tokens), squares=squares, wanted=len(packed.wanted), asked=scored
+        model.spec,
+        tokens=len(packed.tokens),
+        squares=squares,
+        wanted=len(packed.wanted),
+        asked=scored,
+        frozen=not any(parameter.requires_grad for parameter in model.backbone.parameters()),
     )
 
 

@@ -31,17 +31,19 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def training_flops(spec: Backbone, *, tokens: int, squares: int, wanted: int, asked: int) -> int:
-    """FLOPs of one forward and backward pass: 3 x 2 x multiply-adds of the matrix products.
+def training_flops(spec: Backbone, *, tokens: int, squares: int, wanted: int, asked: int, frozen: bool = False) -> int:
+    """FLOPs of one forward and backward pass: 2 x multiply-adds of the matrix products forward, twice that backward.
 
     `squares` is the sum of L^2 over sequences (attention); behind attention the last block counts at `wanted`
-    positions only, vocabulary scores at `asked` ones.
+    positions only, vocabulary scores at `asked` ones. A `frozen` body has no backward pass, and the table that its
+    scores are tied to no gradient.
     """
     before = spec.depth * 3 * spec.width**2  # queries, keys, values
     behind = spec.width**2 + 2 * spec.width * spec.ffn
     positions = (spec.depth - 1) * tokens + wanted
     attention = spec.depth * 2 * spec.width
-    return 6 * (tokens * before + positions * behind + squares * attention + asked * spec.vocab * spec.width)
+    body, scores = tokens * before + positions * behind + squares * attention, asked * spec.vocab * spec.width
+    return 2 * body + 4 * scores if frozen else 6 * (body + scores)
 
 
 def processor() -> str:
