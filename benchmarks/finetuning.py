@@ -23,10 +23,10 @@ PACKAGES = ("transformers", "accelerate")
 SAMPLING = {"Trainer": "random", "Trainer, group_by_length": "group_by_length"}
 REMARKS = (
     "Fine-tuning: a turn is one epoch over the same tokenized sentences, in each side's own random order. Head, "
-    "dropout, AdamW, clipping and schedule equal; fp32; no logs, no checkpoints, no evaluation; tokenizing and start-up "
-    "not timed.",
-    "Fine-tuning: the peer pads each batch to its longest sentence and computes the last block at every position, Quire "
-    "packs and computes it at the first; shares of the peak count for both what Quire computes.",
+    "dropout, AdamW, clipping and schedule equal; fp32; no logs, no checkpoints, no evaluation; tokenizing and "
+    "start-up not timed.",
+    "Fine-tuning: the peer pads each batch to its longest sentence and computes the last block at every position, "
+    "Quire packs and computes it at the first; shares of the peak count for both what Quire computes.",
 )
 
 
