@@ -13,8 +13,7 @@ from quire.core.example import Example, World
 from quire.paradigms.classify import Classify
 from quire.predict.encode import encode
 from quire.train.feed import Fixed
-from quire.train.loop import Job, planned_heads
-from quire.train.machine import training_flops
+from quire.train.loop import Job, planned
 from quire.train.optim import TrainPlan
 from quire.train.start import Base, started
 
@@ -34,7 +33,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     """One epoch after the other, against the Trainer's default order and against its grouping by length."""
     peers.require(*PACKAGES)
     task, examples = _task(text[: scale.samples], base, scale)
-    model = started(base.files, planned_heads([task], base.files.backbone, World(base.tokenizer.vocab)), seed=0)
+    model = started(base.files, planned([task], base.files.backbone, World(base.tokenizer.vocab)), seed=0)
     peers.write(folder / TITLE, model, base.tokenizer, labels=task.labels)
     theirs = peers.opened(folder / TITLE, "AutoModelForSequenceClassification")
     batch = examples[: scale.batch]
@@ -47,9 +46,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         peers.their_training(name, theirs, rows, collator, plan=plan, skip=0, sampling=sampling)
         for name, sampling in SAMPLING.items()
     ]
-    lengths = [len(example) for example in examples]
-    squares = sum(n * n for n in lengths)
-    flops = training_flops(model.spec, tokens=sum(lengths), squares=squares, wanted=len(examples), asked=0)
+    flops = peers.necessary_flops(model, task, examples)
     found = versus(TITLE, ours, others, pairs=scale.pairs, unit="samples", work=len(examples), flops=flops)
     return Result(found, agreements, REMARKS)
 

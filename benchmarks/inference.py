@@ -20,7 +20,7 @@ from quire.nn.model import Model
 from quire.predict.base import Floats
 from quire.predict.features import Features
 from quire.text.tokenizers import Tokenizer
-from quire.train.machine import training_flops
+from quire.train.machine import counted
 from quire.train.start import Base, started
 
 TITLE = "embedding"
@@ -43,12 +43,10 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     ours = _ours(model, base.tokenizer, longest)
     peers.write(folder / TITLE, model, base.tokenizer, pooler=base.files.pooler)
     others, remarks = _others(folder / TITLE, scale.batch, longest)
-    truth = ours(sentences)
+    truth, necessary = counted(lambda: ours(sentences))
     agreements = tuple(agree(f"{TITLE}: quire, {name}", truth, embed(sentences)) for name, embed in others.items())
     others[INT8] = _ours(DynamicInt8().apply(model, DynamicInt8().plan(model)), base.tokenizer, longest)
     remarks = (*REMARKS, *remarks, _fidelity(truth, others[INT8](sentences)))
-    lengths = [min(len(passage) + 2, longest) for passage in base.tokenizer.encode(sentences)]
-    tokens, squares = sum(lengths), sum(n * n for n in lengths)
     rows = versus(
         TITLE,
         _side("quire", ours, sentences),
@@ -56,7 +54,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         pairs=scale.pairs,
         unit="sentences",
         work=len(sentences),
-        flops=training_flops(model.spec, tokens=tokens, squares=squares, wanted=tokens, asked=0) // 3,
+        flops=necessary,
     )
     return Result(rows, agreements, remarks)
 

@@ -22,6 +22,7 @@ from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.text.tokenizers import Tokenizer
 from quire.train.loop import Job, fit
+from quire.train.machine import counted
 from quire.train.optim import TrainPlan
 from quire.train.weights import save_model
 
@@ -75,6 +76,17 @@ def opened_tokenizer(folder: Path) -> Any:
 def padded(rows: Sequence[Ints], *, fill: int) -> Tensor:
     """Sequences of unequal length as [S, L], filled up behind."""
     return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=fill)
+
+
+def necessary_flops(model: Model, objective: Objective, examples: Sequence[Example]) -> int:
+    """FLOPs of one forward and backward pass over these examples as one batch, as ours does it."""
+
+    def work() -> None:
+        objective.loss(Step(model, Packed(Batch.pack(examples)))).backward()  # type: ignore[no-untyped-call]
+
+    _, flops = counted(work)
+    model.zero_grad(set_to_none=True)
+    return flops
 
 
 def same_training(

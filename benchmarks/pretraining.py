@@ -17,8 +17,7 @@ from quire.noise.select import Bernoulli
 from quire.objectives.mlm import Mlm
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
-from quire.train.loop import Job, planned_heads
-from quire.train.machine import training_flops
+from quire.train.loop import Job, planned
 from quire.train.optim import TrainPlan
 from quire.train.start import Base
 
@@ -60,7 +59,7 @@ def _blocks(sentences: list[str], tokenizer: Tokenizer, scale: Scale) -> list[Ex
 
 def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer, scale: Scale, folder: Path) -> Result:
     title, objective, world = f"pre-training {name}", Mlm(select=Bernoulli(rate=RATE)), World(tokenizer.vocab)
-    model = Model(spec, planned_heads([objective], spec, world))
+    model = Model(spec, planned([objective], spec, world))
     theirs = peers.opened(peers.write(folder, model, tokenizer), "AutoModelForMaskedLM")
     asked = [objective.corrupt(block, world, rng("benchmark", i)) for i, block in enumerate(blocks[: scale.batch])]
     labels = peers.padded([example.answers[objective.slot] for example in asked], fill=IGNORE)
@@ -70,6 +69,7 @@ def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer,
     rows = _their_rows(blocks, world.vocab)
     peer = peers.their_training(TRAINER, theirs, rows, _collator(folder), plan=plan, skip=scale.skip)
     sequences = scale.steps * scale.batch
+    necessary = peers.necessary_flops(model, objective, asked)
     return Result(
         rows=versus(
             title,
@@ -78,13 +78,7 @@ def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer,
             pairs=scale.pairs,
             unit="tokens",
             work=sequences * scale.length,
-            flops=training_flops(
-                spec,
-                tokens=sequences * scale.length,
-                squares=sequences * scale.length**2,
-                wanted=round(sequences * (1 + (scale.length - 2) * RATE)),
-                asked=round(sequences * (scale.length - 2) * RATE),
-            ),
+            flops=scale.steps * necessary,
         ),
         agreements=agreements,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.spec import TokenHead
+from quire.core.spec import BoundaryHead, TokenHead
 from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import writing
@@ -26,7 +26,7 @@ from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus
 from quire.train.folder import prepared
-from quire.train.loop import Job, fit, planned_heads
+from quire.train.loop import Job, fit, planned
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.start import Base, started, widened
@@ -137,7 +137,8 @@ class Material:
 
     def job(self, *, steps: int | None = None, seed: int) -> Job:
         """Pre-training on the texts as the recipe says, with its steps or these."""
-        data, vocab = self.recipe.data, self.tokenizer.vocab
+        data = self.recipe.data
+        vocab = replace(self.tokenizer.vocab, counts=self.shards.unigram_counts())
         room = data.length - SPECIALS[data.shape]
         chunks = (
             SentencePairs(self.shards, length=room, seed=seed)
@@ -145,7 +146,7 @@ class Material:
             else Chunks(self.shards, length=room, full=data.shape == "blocks")
         )
         plan = self.recipe.train if steps is None else self.recipe.train.model_copy(update={"steps": steps})
-        world = World(vocab, self.shards.passage, data.length)
+        world = World(vocab, self.shards.passage, data.length, len(self.shards.documents))
         return Job(Corpus(chunks, vocab), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
 
     def model(self, job: Job) -> Model:
@@ -154,11 +155,12 @@ class Material:
         A fresh token head begins with the frequencies of the corpus as its bias, so that its first guess already is
         as good as the unigram entropy and no step is spent on learning which tokens are common.
         """
-        heads = planned_heads(job.objectives, self.files.backbone, job.world)
-        model = started(self.files, heads, seed=job.seed)
-        for slot, spec in heads.items():
-            if isinstance(spec, TokenHead) and slot not in self.files.heads:
-                counts = torch.from_numpy(self.shards.unigram_counts()) + 1.0  # no token is impossible
+        parts = planned(job.objectives, self.files.backbone, job.world)
+        model = started(self.files, parts, seed=job.seed)
+        for slot, spec in parts.items():
+            if isinstance(spec, TokenHead | BoundaryHead) and slot not in self.files.heads:
+                assert job.world.vocab.counts is not None
+                counts = torch.from_numpy(job.world.vocab.counts) + 1.0  # no token is impossible
                 with torch.no_grad():
                     model.get_parameter(f"heads.{slot}.bias").copy_((counts / counts.sum()).log())
         return model

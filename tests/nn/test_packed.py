@@ -13,7 +13,7 @@ from quire.core.example import Batch, Example
 from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.core.visibility import Both, Causal, Full, Prefix, Visibility, Window
-from quire.nn.attention import Attention, runs
+from quire.nn.attention import Attention, Layout
 from quire.nn.model import Model, Packed, Step
 
 RULES: st.SearchStrategy[Visibility] = st.sampled_from(
@@ -81,33 +81,33 @@ def test_prefix_of_nothing_is_causal_and_of_everything_is_full(model: Model, len
 @given(SEQUENCES)
 def test_runs_cover_the_batch_and_build_masks_only_where_needed(sequences: list[tuple[int, Visibility]]) -> None:
     batch = Batch.pack([example(length, sees, i) for i, (length, sees) in enumerate(sequences)])
-    found = runs(batch.lengths.tolist(), batch.sees)
+    found = Layout.of(batch.lengths.tolist(), batch.sees).runs
     assert [place for run in found for place in range(run.start, run.start + run.sequences * run.length)] == list(
         range(len(batch.tokens))
     )
     rules = [rule for run in found for rule in [batch.sees[int(np.searchsorted(batch.offsets, run.start))]]]
     for run, rule in zip(found, rules, strict=True):
         assert run.causal == isinstance(rule, Causal)
-        assert (run.mask_LL is None) == isinstance(rule, Full | Causal)
+        assert (run.mask is None) == isinstance(rule, Full | Causal)
 
 
 def test_equal_neighbours_are_one_call() -> None:
-    assert len(runs([3, 3, 3, 5], [Full()] * 4)) == 2
-    assert len(runs([3, 3, 3, 5], [Full(), Prefix(1), Prefix(1), Full()])) == 3
+    assert len(Layout.of([3, 3, 3, 5], [Full()] * 4).runs) == 2
+    assert len(Layout.of([3, 3, 3, 5], [Full(), Prefix(1), Prefix(1), Full()]).runs) == 3
 
 
 def test_attention_is_the_formula() -> None:
-    attention = Attention(6, 2, dropout=0.0)
+    attention = Attention(Backbone(width=6, heads=2, attention_dropout=0.0))
     torch.nn.init.normal_(attention.qkv.weight)
     x_NW = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     q, k, v = attention.qkv(x_NW).view(4, 3, 2, 3).permute(1, 2, 0, 3)  # [H, L, D]
     weights = (q @ k.transpose(1, 2) / 3**0.5).softmax(dim=-1)
     expected = attention.out((weights @ v).transpose(0, 1).reshape(4, 6))
-    torch.testing.assert_close(attention(x_NW, runs([4], [Full()])), expected)
+    torch.testing.assert_close(attention(x_NW, Layout.of([4], [Full()])), expected)
 
 
 def test_attention_dropout_is_drawn_in_training_alone() -> None:
-    attention, x_NW = Attention(6, 2, dropout=0.5), torch.randn(4, 6)
-    layout = runs([4], [Full()])
+    attention, x_NW = Attention(Backbone(width=6, heads=2, attention_dropout=0.5)), torch.randn(4, 6)
+    layout = Layout.of([4], [Full()])
     assert not torch.equal(attention.train()(x_NW, layout), attention(x_NW, layout))
     assert torch.equal(attention.eval()(x_NW, layout), attention(x_NW, layout))

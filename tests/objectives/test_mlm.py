@@ -17,7 +17,7 @@ from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import chinese
-from quire.train.loop import planned_heads
+from quire.train.loop import planned
 
 Draw = Callable[[int, Rng], Passage]
 
@@ -70,7 +70,7 @@ def test_chinese_words_are_asked_whole_and_still_eighty_ten_ten() -> None:
 
 def test_the_loss_is_the_mean_of_minus_log_p_of_the_truth(passage: Draw, world: World, tiny: Backbone) -> None:
     examples = [Mlm().corrupt(Example.of(world.vocab, passage(n, rng(n))), world, rng(n)) for n in (3, 9, 17)]
-    model = Model(tiny, planned_heads([Mlm()], tiny, world), seed=1).eval()
+    model = Model(tiny, planned([Mlm()], tiny, world), seed=1).eval()
     batch = Batch.pack(examples)
     step = Step(model, Packed(batch))
     with torch.no_grad():

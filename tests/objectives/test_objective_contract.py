@@ -14,7 +14,7 @@ from quire.core.spec import Backbone, SequenceHead, TokenHead
 from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
-from quire.train.loop import planned_heads
+from quire.train.loop import planned
 
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
 MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
@@ -45,7 +45,7 @@ def damaged(objective: Objective, plain: list[Example], world: World) -> list[Ex
 
 @pytest.fixture
 def model(objective: Objective, tiny: Backbone, world: World) -> Model:
-    return Model(tiny.model_copy(update={"init_std": 0.2}), planned_heads([objective], tiny, world), seed=4)
+    return Model(tiny.model_copy(update={"init_std": 0.2}), planned([objective], tiny, world), seed=4)
 
 
 def _label(objective: Paradigm, i: int) -> str:

@@ -13,7 +13,7 @@ from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.paradigms import Paradigm
 from quire.paradigms.classify import Classify
-from quire.train.loop import planned_heads
+from quire.train.loop import planned
 
 NAMES = list(catalogue(Paradigm))  # type: ignore[type-abstract]
 LABELS = ("bad", "good", "好")
@@ -52,7 +52,7 @@ def test_without_a_label_nothing_but_the_answer_is_missing(paradigm: Paradigm, w
 @pytest.mark.parametrize("name", NAMES)
 def test_decode_answers_in_the_order_the_examples_came_in(paradigm: Paradigm, world: World, tiny: Backbone) -> None:
     examples, labels = records(world, paradigm)
-    model = Model(tiny, planned_heads([paradigm], tiny, world), seed=1)
+    model = Model(tiny, planned([paradigm], tiny, world), seed=1)
     optimizer, step = torch.optim.AdamW(model.parameters(), lr=1e-2), Step(model, Packed(Batch.pack(examples)))
     for _ in range(60):
         step = Step(model, step.batch)
@@ -70,7 +70,7 @@ def test_decode_answers_in_the_order_the_examples_came_in(paradigm: Paradigm, wo
 
 def test_classify_decodes_the_softmax_of_its_scores(world: World, tiny: Backbone) -> None:
     task = Classify(labels=LABELS)
-    model = Model(tiny, planned_heads([task], tiny, world), seed=2).eval()
+    model = Model(tiny, planned([task], tiny, world), seed=2).eval()
     examples = [Example.of(world.vocab, Passage(np.arange(5, 5 + n), np.ones(n, dtype=bool))) for n in (4, 2, 3)]
     step = Step(model, Packed(Batch.pack(examples)))
     scores = step.scores("classify", step.batch.first)[[2, 0, 1]]  # laid by length: 2, 3, 4

@@ -14,7 +14,7 @@ from quire.core.catalogue import Component, catalogue
 from quire.core.errors import BadInput, Diverged, Stopped
 from quire.core.example import Example, Passage, World
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, HeadSpec, SequenceHead
+from quire.core.spec import Backbone, Parts, SequenceHead
 from quire.nn.model import Model, Step
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
@@ -23,7 +23,7 @@ from quire.paradigms import Paradigm
 from quire.train import checkpoint
 from quire.train.feed import Fixed
 from quire.train.log import Log
-from quire.train.loop import Job, fit, planned_heads
+from quire.train.loop import Job, fit, planned
 from quire.train.optim import TrainPlan
 from quire.train.progress import Silent
 from quire.train.signals import StopRequest
@@ -68,7 +68,7 @@ class Lab:
     def fit(
         self, job: Job, folder: Path | None = None, **options: Any
     ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-        model = Model(self.backbone, planned_heads(job.objectives, self.backbone, job.world), seed=job.seed)
+        model = Model(self.backbone, planned(job.objectives, self.backbone, job.world), seed=job.seed)
         records = fit(model, job, folder=folder, **options)
         return {name: tensor.clone() for name, tensor in model.state_dict().items()}, records
 
@@ -297,7 +297,7 @@ def test_the_body_stays_until_it_is_thawed(lab: Lab) -> None:
         job = lab.job(Mlm(), strategy=Full(thaw_at=3), schedule="constant")
         return lab.fit(replace(job, plan=job.plan.model_copy(update={"steps": steps})))[0]
 
-    start = Model(lab.backbone, planned_heads([Mlm()], lab.backbone, lab.world), seed=7).state_dict()
+    start = Model(lab.backbone, planned([Mlm()], lab.backbone, lab.world), seed=7).state_dict()
     frozen, thawed = after(3), after(4)
     body = [name for name in start if name.startswith("backbone.")]
     assert all(torch.equal(frozen[name], start[name]) for name in body)
@@ -307,18 +307,23 @@ def test_the_body_stays_until_it_is_thawed(lab: Lab) -> None:
 
 def test_a_model_learns_and_ends_in_evaluation_mode(lab: Lab) -> None:
     job = lab.job(Mlm(), steps=60)
-    model = Model(lab.backbone, planned_heads(job.objectives, lab.backbone, job.world), seed=1)
+    model = Model(lab.backbone, planned(job.objectives, lab.backbone, job.world), seed=1)
     records = fit(model, job)
     assert not model.training
     assert sum(r["loss"] for r in records[-10:]) < 0.9 * sum(r["loss"] for r in records[:10])
 
 
 class Clash(Mlm):
-    def parts(self, backbone: Backbone, world: World) -> dict[str, HeadSpec]:
+    def parts(self, backbone: Backbone, world: World) -> Parts:
         return {"pair": SequenceHead(outputs=5)}
 
 
 def test_two_shapes_under_one_name_fail_when_planning(world: World, tiny: Backbone) -> None:
-    with pytest.raises(BadInput, match="two want a head named 'pair'"):
-        planned_heads([Pair(), Clash()], tiny, world)
-    assert len(planned_heads([Pair(), Pair(), Mlm()], tiny, world)) == 2
+    with pytest.raises(BadInput, match=r"objectives.1.clash: wants a part named 'pair'"):
+        planned([Pair(), Clash()], tiny, world)
+    assert len(planned([Pair(), Pair(slot="again"), Mlm(), Mlm(slot="order")], tiny, world)) == 3
+
+
+def test_two_objectives_in_one_slot_fail_when_planning(world: World, tiny: Backbone) -> None:
+    with pytest.raises(BadInput, match=r"objectives.1.mlm: another objective asks in the slot 'mlm'; give"):
+        planned([Mlm(), Mlm()], tiny, world)

@@ -2,30 +2,27 @@
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from quire.core.example import Batch, Example, World
 from quire.core.spec import Backbone, TokenHead
 from quire.nn.model import Model, Packed, Step
-from quire.train.machine import cores, matrix_peak, processor, training_flops
+from quire.train.machine import cores, counted, matrix_peak, processor
 
 
-def test_flops_are_what_torch_counts_of_the_matrix_products(world: World) -> None:
-    """torch does not count its fused attention on CPUs (two products of 2 L^2 W a layer); we leave the head's dense
-    layer out."""
-    spec = Backbone(vocab=3000, depth=2, width=32, heads=2, ffn=64, positions=64)
-    model = Model(spec, {"mlm": TokenHead()}).eval()
+def test_flops_are_counted_forward_and_backward(world: World) -> None:
+    """By hand: QKV, attention, its output, feed-forward and the head; a backward pass costs twice the forward."""
+    spec = Backbone(vocab=300, depth=1, width=32, heads=2, ffn=64, positions=64, dropout=0, attention_dropout=0)
+    model = Model(spec, {"mlm": TokenHead()})
     tokens, free = np.arange(40), np.ones(40, dtype=bool)
     example = Example(tokens, tokens, free, free, np.zeros(40, dtype=np.int64)).ask("mlm", tokens < 8, tokens)
-    step = Step(model, Packed(Batch.pack([example, example])))
-    with FlopCounterMode(display=False) as counter:
-        step.logits("mlm")
-    fused, dense = 2 * 2 * (2 * 40**2) * 32 * 2, 2 * 16 * 32 * 32
-    forward = counter.get_total_flops() + fused - dense
-    assert training_flops(spec, tokens=80, squares=2 * 40**2, wanted=16, asked=16) == 3 * forward
-    scores = 2 * 16 * 3000 * 32
-    frozen = training_flops(spec, tokens=80, squares=2 * 40**2, wanted=16, asked=16, frozen=True)
-    assert frozen == forward + scores  # forward, and the scores' gradient to the head below them
+    packed = Packed(Batch.pack([example, example]))
+
+    n, m, w, f, v, squares = 80, 16, 32, 64, 300, 2 * 40**2
+    forward = 2 * (n * 3 * w * w + 2 * squares * w + m * (w * w + 2 * w * f) + m * (w * w + w * v))
+    scores, counted_forward = counted(lambda: Step(model, packed).logits("mlm"))
+    assert counted_forward == forward
+    _, backward = counted(lambda: scores.sum().backward())  # type: ignore[no-untyped-call]
+    assert 2 * forward <= backward <= 2 * forward + 2 * squares * w  # fused attention computes its scores again
 
 
 def test_the_peak_is_positive_and_measured_once() -> None:

@@ -34,6 +34,15 @@ class Vocab:
     sep: int
     mask: int
     special: frozenset[int]
+    counts: Ints | None = field(default=None, compare=False, repr=False)
+    """[V] how often each token stands in the corpus, where there is one."""
+
+    @cached_property
+    def reserved(self) -> Bools:
+        """[V] which ids are special; the unknown token counts as ordinary text."""
+        found = np.zeros(self.size, dtype=bool)
+        found[sorted(self.special - {self.unk})] = True
+        return found
 
     @cached_property
     def ordinary(self) -> Ints:
@@ -50,6 +59,8 @@ class World:
     """(tokens at most, rng) -> a passage from a random place of the corpus, where there is one."""
     length: int = 512
     """Tokens of an example at most, special ones included."""
+    documents: int = 0
+    """Documents that `passage` draws from."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class Example:
     document: int = -1
     sees: Visibility = field(default_factory=Full)
     answers: Mapping[str, Ints] = field(default_factory=dict)  # slot -> [L], IGNORE where nothing is asked
+    positions: Ints | None = None  # [L], 0, 1, 2, ... where None
+    languages: Ints | None = None  # [L], 0 where None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -86,17 +99,28 @@ class Example:
     @classmethod
     def of(cls, vocab: Vocab, *passages: Passage) -> Example:
         """`[CLS] A [SEP] B [SEP]` with segments 0 and 1, as BERT writes it; empty passages are left out."""
-        tokens, starts, segments = [np.array([vocab.cls])], [np.array([True])], [np.array([0])]
-        for number, passage in enumerate(p for p in passages if len(p)):
-            tokens += [passage.tokens, np.array([vocab.sep])]
-            starts += [passage.starts, np.array([True])]
-            segments.append(np.full(len(passage) + 1, number))
-        if len(tokens) == 1:
-            tokens, starts, segments = [*tokens, np.array([vocab.sep])], [*starts, starts[0]], [*segments, segments[0]]
-        ids = np.concatenate(tokens).astype(np.int64)
-        free = ~np.isin(ids, sorted(vocab.special - {vocab.unk}))
-        document = passages[0].document if passages else -1
-        return cls(ids, ids, np.concatenate(starts), free, np.concatenate(segments).astype(np.int64), document)
+        parts: list[tuple[Passage | int, int]] = [(vocab.cls, 0)]
+        for number, passage in enumerate([p for p in passages if len(p)]):
+            parts += [(passage, number), (vocab.sep, number)]
+        return cls.laid(vocab, *parts, *([(vocab.sep, 0)] if len(parts) == 1 else []))
+
+    @classmethod
+    def laid(cls, vocab: Vocab, *parts: tuple[Passage | int, int]) -> Example:
+        """Passages and single special tokens, each with its segment, one after the other."""
+        sizes = [1 if isinstance(piece, int) else len(piece) for piece, _ in parts]
+        ids = np.empty(sum(sizes), dtype=np.int64)
+        starts, free = np.ones((2, len(ids)), dtype=bool)
+        segments = np.repeat(np.array([segment for _, segment in parts], dtype=np.int64), sizes)
+        document, at = -1, 0
+        for (piece, _), size in zip(parts, sizes, strict=True):
+            here = slice(at, at := at + size)
+            if isinstance(piece, int):
+                ids[here], free[here] = piece, False
+            else:
+                ids[here], starts[here] = piece.tokens, piece.starts
+                document = piece.document if document == -1 else document
+        free &= ~vocab.reserved[ids]
+        return cls(ids, ids, starts, free, segments, document)
 
     def ask(self, slot: str, where: Bools, tokens: Ints) -> Example:
         """Show `tokens` [L] and ask for the truth at `where` [L]: nothing is asked twice, the rest is untouched."""
@@ -109,11 +133,11 @@ class Example:
             answers={**self.answers, slot: np.where(where, self.truth, self.answers.get(slot, IGNORE))},
         )
 
-    def label(self, slot: str, answer: int, *, at: int = 0) -> Example:
-        """Ask for a class at position `at`, by default the first: a task on the whole sequence."""
-        answers = np.full(len(self), IGNORE)
-        answers[at] = answer
-        return replace(self, answers={**self.answers, slot: answers})
+    def label(self, slot: str, answers: int | Ints, *, at: int | Bools = 0) -> Example:
+        """Ask for classes at `at`, a position or a set [L], by default the first: nothing is damaged or claimed."""
+        asked = np.full(len(self), IGNORE)
+        asked[at] = answers
+        return replace(self, answers={**self.answers, slot: asked})
 
 
 @dataclass(frozen=True)
@@ -127,6 +151,7 @@ class Batch:
     sees: tuple[Visibility, ...]  # [S]
     answers: Mapping[str, Ints]  # slot -> [N]
     order: Ints  # [S] the place each packed sequence had among the examples
+    languages: Ints | None = None  # [N]
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
@@ -134,20 +159,26 @@ class Batch:
 
     @classmethod
     def pack(cls, examples: Sequence[Example]) -> Batch:
-        """Collate: sequences are laid by length, so that equal lengths stand together for attention."""
+        """Collate: sequences are laid by length, then by visibility, so that those which attention takes together
+        stand together."""
         lengths = np.array([len(example) for example in examples], dtype=np.int64)
-        order = np.argsort(lengths, kind="stable")
+        rules: dict[Visibility, int] = {}
+        order = np.lexsort((np.array([rules.setdefault(e.sees, len(rules)) for e in examples]), lengths))
         laid = [examples[i] for i in order]
         slots = sorted({slot for example in laid for slot in example.answers})
         nothing = {n: np.full(n, IGNORE) for n in set(lengths.tolist())} if slots else {}
+        foreign = any(e.languages is not None for e in laid)
         return cls(
             tokens=np.concatenate([e.tokens for e in laid]),
             offsets=np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int32),
-            positions=np.concatenate([np.arange(n) for n in lengths[order]]),
+            positions=np.concatenate([np.arange(len(e)) if e.positions is None else e.positions for e in laid]),
             segments=np.concatenate([e.segments for e in laid]),
             sees=tuple(e.sees for e in laid),
             answers={s: np.concatenate([e.answers.get(s, nothing[len(e)]) for e in laid]) for s in slots},
             order=order,
+            languages=np.concatenate([np.zeros(len(e), int) if e.languages is None else e.languages for e in laid])
+            if foreign
+            else None,
         )
 
     def unpack(self, values: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:

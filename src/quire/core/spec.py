@@ -8,10 +8,11 @@ from quire.core.config import Settings
 
 Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Size: TypeAlias = Annotated[int, Field(gt=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 class Backbone(Settings):
-    """An encoder of the BERT family (Devlin et al. 2019, section 3); fields hold the base size."""
+    """A Transformer encoder; the defaults are BERT's base size (Devlin et al. 2019, section 3)."""
 
     vocab: Size = 30_522
     depth: Size = 12
@@ -19,24 +20,68 @@ class Backbone(Settings):
     heads: Size = 12
     ffn: Size = 3072
     positions: Size = 512
-    segments: Annotated[int, Field(ge=0)] = 2
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
+    """Tokens of a sequence at most; the rows of a learned table."""
+    segments: Count = 2
+    languages: Count = 0
+    """Rows of a table of languages that is added to the embeddings (XLM)."""
+    embedding: Size | None = None
+    """Width of the embedding tables where it is not `width`: factorised, with a linear layer behind (ALBERT)."""
+    groups: Size | None = None
+    """Distinct blocks, each repeated over `depth / groups` neighbouring layers (ALBERT: 1); without it, all differ."""
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
+    gated: bool = False
+    """activation(gate x) * up x in place of activation(up x): GeGLU, SwiGLU (Shazeer 2020)."""
+    norm: Literal["layer", "rms"] = "layer"
+    norm_first: bool = False
+    """Pre-norm: norms stand before attention and feed-forward layer, and one at the end, instead of after each sum."""
+    embedding_norm: bool = True
+    """A norm on the embeddings; a pre-norm's first, which would come right after it, is then left out (ModernBERT)."""
+    bias: bool = True
+    """Whether linear layers and norms of the body have biases."""
+    position: Literal["learned", "sinusoidal", "rotary", "relative", "none"] = "learned"
+    """`relative` is XLNet's (Dai et al. 2019, Transformer-XL, section 3.3)."""
+    rotary_base: float = 10_000.0
+    score: Literal["scaled_dot", "dot", "additive", "bilinear"] = "scaled_dot"
+    window: Size | None = None
+    """Local attention: a position sees so many neighbours on either side ..."""
+    global_every: Size = 1
+    """... except in the first of every so many layers, where it sees all; 1 makes every layer global."""
+    rotary_base_local: float | None = None
+    """The base of rotary positions in local layers, where it differs."""
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.1
     norm_eps: float = 1e-12
     init_std: float = 0.02
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> "Backbone":
+    def _parts_fit(self) -> "Backbone":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.groups and self.depth % self.groups:
+            raise ValueError(f"depth {self.depth} is not a multiple of groups {self.groups}")
+        if self.position == "rotary" and self.width // self.heads % 2:
+            raise ValueError(
+                f"rotary positions turn pairs, but a head is {self.width // self.heads} wide: make it even"
+            )
+        if self.global_every > 1 and self.window is None:
+            raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self
+
+    @property
+    def embedding_width(self) -> int:
+        """The width of the embedding tables."""
+        return self.embedding or self.width
 
 
 class TokenHead(Settings):
-    """Scores over the vocabulary at asked positions: dense, activation, norm, decoder tied to the embeddings."""
+    """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
+
+    Without `transform` the states themselves meet the decoder (XLNet, XLM).
+    """
 
     kind: Literal["token"] = "token"
+    of: str = "backbone"
+    transform: bool = True
 
 
 class SequenceHead(Settings):
@@ -47,4 +92,32 @@ class SequenceHead(Settings):
     dropout: Rate = 0.1
 
 
-HeadSpec: TypeAlias = Annotated[TokenHead | SequenceHead, Field(discriminator="kind")]
+class DetectionHead(Settings):
+    """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
+
+    kind: Literal["detection"] = "detection"
+
+
+class BoundaryHead(Settings):
+    """Scores over the vocabulary for a hidden token from the states beside its span and its place in it (SpanBERT).
+
+    Twice dense, GELU, norm on [left; right; place], then the tied decoder. Places count from 0 to `longest` - 1.
+    """
+
+    kind: Literal["boundary"] = "boundary"
+    longest: Size = 20
+    place_width: Size = 200
+
+
+class VectorHead(Settings):
+    """A vector for a sequence from its first position: tanh(dense(x)), or the state itself without `dense`."""
+
+    kind: Literal["vector"] = "vector"
+    dense: bool = True
+
+
+HeadSpec: TypeAlias = Annotated[
+    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead, Field(discriminator="kind")
+]
+Parts: TypeAlias = dict[str, HeadSpec | Backbone]
+"""What an objective asks for by name: heads, and further bodies that share the embeddings."""

@@ -42,6 +42,14 @@ class Causal(Visibility):
 
 
 @dataclass(frozen=True)
+class Backward(Visibility):
+    """A position sees itself and what comes after: right-to-left language models, UniLM."""
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        return np.tri(length, dtype=bool).T
+
+
+@dataclass(frozen=True)
 class Prefix(Visibility):
     """The first `size` positions see each other, the rest is causal: prefix LM, UniLM. Prefix(0) is Causal."""
 

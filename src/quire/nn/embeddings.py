@@ -1,8 +1,9 @@
-"""Tokens, positions and segments to vectors."""
+"""Tokens, positions, segments and languages to vectors. Legend: N positions of all sequences, E embedding width."""
 
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.norms import norm
 
 
 class Embeddings(nn.Module):
@@ -10,16 +11,22 @@ class Embeddings(nn.Module):
 
     def __init__(self, spec: Backbone) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(spec.vocab, spec.width)
-        self.positions = nn.Embedding(spec.positions, spec.width)
-        self.segments = nn.Embedding(spec.segments, spec.width) if spec.segments else None
-        self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        width = spec.embedding_width
+        self.tokens = nn.Embedding(spec.vocab, width)
+        self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
+        self.segments = nn.Embedding(spec.segments, width) if spec.segments else None
+        self.languages = nn.Embedding(spec.languages, width) if spec.languages else None
+        self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
 
-    def forward(self, tokens_N: Tensor, positions_N: Tensor, segments_N: Tensor) -> Tensor:
-        """Indices [N] -> [N, W]."""
-        x_NW = self.tokens(tokens_N) + self.positions(positions_N)
+    def forward(self, tokens_N: Tensor, positions_N: Tensor, segments_N: Tensor, languages_N: Tensor | None) -> Tensor:
+        """Indices [N] -> [N, E]."""
+        x_NE: Tensor = self.tokens(tokens_N)
+        if self.positions is not None:
+            x_NE = x_NE + self.positions(positions_N)
         if self.segments is not None:
-            x_NW = x_NW + self.segments(segments_N)
-        embedded: Tensor = self.dropout(self.norm(x_NW))
+            x_NE = x_NE + self.segments(segments_N)
+        if self.languages is not None and languages_N is not None:
+            x_NE = x_NE + self.languages(languages_N)
+        embedded: Tensor = self.dropout(self.norm(x_NE))
         return embedded

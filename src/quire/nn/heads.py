@@ -1,25 +1,34 @@
-"""Heads: what turns states into scores. Legend: M asked positions, W width, V vocabulary, C classes."""
+"""Heads: what turns states into scores.
+
+Legend: M asked positions, W width of the body, E width of the embeddings, V vocabulary, C classes, P places.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone, BoundaryHead, DetectionHead, HeadSpec, SequenceHead, TokenHead, VectorHead
+from quire.nn.norms import norm
 from quire.nn.transformer import activate
 
 
 class TokenScores(nn.Module):
-    """norm(activation(dense(x))) times the token embeddings, plus a bias: BERT's MLM head."""
+    """norm(activation(dense(x))) times the token embeddings, plus a bias: BERT's MLM head.
 
-    def __init__(self, spec: Backbone) -> None:
+    `dense` leads from W to E, so that a factorised table or another body's can be the decoder (ALBERT, ELECTRA).
+    """
+
+    def __init__(self, spec: Backbone, *, out: Backbone, transform: bool) -> None:
         super().__init__()
-        self.dense = nn.Linear(spec.width, spec.width)
-        self.norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.bias = nn.Parameter(torch.zeros(spec.vocab))
+        self.dense = nn.Linear(spec.width, out.embedding_width, bias=spec.bias) if transform else None
+        self.norm = norm(spec, out.embedding_width) if transform else None
+        self.bias = nn.Parameter(torch.zeros(out.vocab))
         self.activation = spec.activation
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
-        return F.linear(self.norm(activate(self.activation, self.dense(x_MW))), tokens.weight, self.bias)
+        if self.dense is not None and self.norm is not None:
+            x_MW = self.norm(activate(self.activation, self.dense(x_MW)))
+        return F.linear(x_MW, tokens.weight, self.bias)
 
 
 class SequenceScores(nn.Module):
@@ -36,10 +45,66 @@ class SequenceScores(nn.Module):
         return scores
 
 
-def build_head(spec: HeadSpec, backbone: Backbone) -> nn.Module:
-    """The module a head spec describes; called with states [M, W] and the token embedding."""
+class DetectionScores(nn.Module):
+    """out(activation(dense(x))), one score a token: ELECTRA's discriminator (Clark et al. 2020, their code)."""
+
+    def __init__(self, spec: Backbone) -> None:
+        super().__init__()
+        self.dense = nn.Linear(spec.width, spec.width)
+        self.out = nn.Linear(spec.width, 1)
+        self.activation = spec.activation
+
+    def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        scores_M1: Tensor = self.out(activate(self.activation, self.dense(x_MW)))
+        return scores_M1.squeeze(-1)
+
+
+class Vector(nn.Module):
+    """tanh(dense(x)) of the first position, or the state as it is."""
+
+    def __init__(self, spec: Backbone, *, dense: bool) -> None:
+        super().__init__()
+        self.dense = nn.Linear(spec.width, spec.width) if dense else None
+
+    def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        return x_MW if self.dense is None else torch.tanh(self.dense(x_MW))
+
+
+class BoundaryScores(nn.Module):
+    """Scores [M, V] from the states left and right of a span and the place in it (Joshi et al. 2020, section 3.2).
+
+    norm(gelu(dense2(norm(gelu(dense1([left; right; place])))))) times the token embeddings, plus a bias.
+    """
+
+    def __init__(self, spec: Backbone, *, longest: int, place_width: int) -> None:
+        super().__init__()
+        self.places = nn.Embedding(longest, place_width)
+        self.dense1 = nn.Linear(2 * spec.width + place_width, spec.width)
+        self.norm1 = norm(spec, spec.width)
+        self.dense2 = nn.Linear(spec.width, spec.embedding_width)
+        self.norm2 = norm(spec, spec.embedding_width)
+        self.bias = nn.Parameter(torch.zeros(spec.vocab))
+
+    def forward(self, left_MW: Tensor, right_MW: Tensor, place_M: Tensor, tokens: nn.Embedding) -> Tensor:
+        x = torch.cat([left_MW, right_MW, self.places(place_M)], dim=-1)
+        x = self.norm1(F.gelu(self.dense1(x)))
+        x = self.norm2(F.gelu(self.dense2(x)))
+        return F.linear(x, tokens.weight, self.bias)
+
+
+def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
+    """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
+
+    All but BoundaryScores are called with states [M, W] and the token embedding.
+    """
     match spec:
         case TokenHead():
-            return TokenScores(backbone)
+            return TokenScores(body, out=backbone, transform=spec.transform)
         case SequenceHead():
-            return SequenceScores(backbone, outputs=spec.outputs, dropout=spec.dropout)
+            return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout)
+        case DetectionHead():
+            return DetectionScores(body)
+        case VectorHead():
+            return Vector(body, dense=spec.dense)
+        case BoundaryHead():
+            return BoundaryScores(body, longest=spec.longest, place_width=spec.place_width)

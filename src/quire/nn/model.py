@@ -3,34 +3,55 @@
 Legend: N positions of all sequences, S sequences, M asked positions, W width, C classes or vocabulary.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from copy import copy
 
 import torch
 from torch import Tensor, nn
 
 from quire.core.example import IGNORE, Batch
 from quire.core.spec import Backbone, HeadSpec
-from quire.nn.attention import runs
+from quire.nn.attention import Layout
 from quire.nn.heads import build_head
 from quire.nn.transformer import Encoder
 
 
 class Model(nn.Module):
-    """Backbone and heads as their specs say, with BERT's initialisation drawn from `seed`."""
+    """Backbone and heads as their specs say, with BERT's initialisation drawn from `seed`.
 
-    def __init__(self, backbone: Backbone, heads: Mapping[str, HeadSpec], *, seed: int = 0) -> None:
+    `parts` may also name further bodies, which share the backbone's embeddings (ELECTRA's generator).
+    """
+
+    def __init__(self, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], *, seed: int = 0) -> None:
         super().__init__()
-        self.spec, self.head_specs = backbone, dict(heads)
+        self.spec = backbone
+        bodies = {name: part for name, part in parts.items() if isinstance(part, Backbone)}
+        self.head_specs = {name: part for name, part in parts.items() if not isinstance(part, Backbone)}
+        specs = {"backbone": backbone, **bodies}
         with torch.device("meta"):  # torch's own initialisation would be drawn twice
             self.backbone = Encoder(backbone)
-            self.heads = nn.ModuleDict({name: build_head(spec, backbone) for name, spec in heads.items()})
+            self.bodies = nn.ModuleDict({name: Encoder(spec, shares_embeddings=True) for name, spec in bodies.items()})
+            self.heads = nn.ModuleDict(
+                {
+                    name: build_head(spec, backbone, specs[getattr(spec, "of", "backbone")])
+                    for name, spec in self.head_specs.items()
+                }
+            )
         self.to_empty(device="cpu")
         initialise(self, std=backbone.init_std, seed=seed)
 
-    def forward(self, batch: "Packed", at_M: Tensor | None = None) -> Tensor:
-        """States [N, W] of a packed batch, or [M, W] at the positions `at_M`."""
-        states: Tensor = self.backbone(batch.tokens, batch.positions, batch.segments, batch.layout, at_M)
+    def forward(self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone") -> Tensor:
+        """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`."""
+        body = self.backbone if by == "backbone" else self.bodies[by]
+        states: Tensor = body(self.embed(batch), batch.layout, at_M)
         return states
+
+    def embed(self, batch: Packed) -> Tensor:
+        """The embedded tokens [N, E]."""
+        x_NE: Tensor = self.backbone.embeddings(batch.tokens, batch.positions, batch.segments, batch.languages)
+        return x_NE
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
@@ -57,51 +78,71 @@ class Packed:
             return torch.as_tensor(values).to(device, non_blocking=True)
 
         self.tokens, self.positions, self.segments = map(move, (batch.tokens, batch.positions, batch.segments))
+        self.languages = None if batch.languages is None else move(batch.languages)
         self.first = move(batch.offsets[:-1].astype("int64"))  # [S] where each sequence begins
         self.lengths = move(batch.lengths.astype("int64"))  # [S]
-        self.layout = runs(batch.lengths.tolist(), batch.sees, device=device)
+        self.layout = Layout.of(batch.lengths.tolist(), batch.sees, device=device)
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
         self.order = batch.order
         self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
 
+    def showing(self, tokens_N: Tensor) -> Packed:
+        """The same batch with other tokens at the same places, where nothing is asked by a slot."""
+        other = copy(self)
+        other.tokens, other.asked, other.answers, other.wanted = tokens_N, {}, {}, self.first
+        return other
+
 
 class Step:
-    """One forward pass, shared by all who ask: the last block and the scores exist only at asked positions.
+    """One forward pass, shared by all who ask: the last layer and the scores exist only at asked positions.
 
     Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
-    first, and the rest share its pass.
+    first, and the rest share its pass. An objective that needs another view of the batch, or another body, makes a
+    Step of its own from `model`.
     """
 
-    def __init__(self, model: Model, batch: Packed) -> None:
-        self.model, self.batch = model, batch
+    def __init__(self, model: Model, batch: Packed, *, by: str = "backbone") -> None:
+        self.model, self.batch, self.by = model, batch, by
         self._states: Tensor | None = None  # [N, W]
         self._asked: Tensor | None = None  # [M, W], where the batch wants states
 
     def encode(self) -> Tensor:
         """All states [N, W], computed at the first call."""
         if self._states is None:
-            self._states = self.model(self.batch)
+            self._states = self.model(self.batch, by=self.by)
         return self._states
 
     def states(self, at_K: Tensor) -> Tensor:
         """The states [K, W] at these positions; those that no slot asks for make it compute all."""
         if self._states is not None:
             return self._states[at_K]
-        if self._asked is None:
-            self._asked = self.model(self.batch, self.batch.wanted)
-        at_M, states_MW = self.batch.wanted, self._asked
+        at_M = self.batch.wanted
         place_K = torch.searchsorted(at_M, at_K).clamp(max=len(at_M) - 1)
-        return states_MW[place_K] if torch.equal(at_M[place_K], at_K) else self.encode()[at_K]
+        if not torch.equal(at_M[place_K], at_K):
+            return self.encode()[at_K]
+        if self._asked is None:
+            self._asked = self.model(self.batch, at_M, by=self.by)
+        return self._asked[place_K]
 
     def scores(self, head: str, at_K: Tensor) -> Tensor:
         """The scores [K, C] that `head` gives at asked positions."""
-        found: Tensor = self.model.heads[head](self.states(at_K), self.model.backbone.embeddings.tokens)
+        found: Tensor = self.model.heads[head](self.states(at_K), self.table)
         return found
 
-    def logits(self, slot: str) -> Tensor:
-        """Scores [M, C] of the head called `slot`, where that slot asks; M may be 0."""
-        return self.scores(slot, self.batch.asked.get(slot, self.batch.first[:0]))
+    @property
+    def table(self) -> nn.Embedding:
+        """The token embeddings, which decoders are tied to."""
+        tokens: nn.Embedding = self.model.backbone.embeddings.tokens
+        return tokens
+
+    def asked(self, slot: str) -> Tensor:
+        """The positions [M] where a slot asks, ascending; M may be 0."""
+        return self.batch.asked.get(slot, self.batch.first[:0])
+
+    def logits(self, slot: str, *, head: str | None = None) -> Tensor:
+        """Scores [M, C] of the head called `slot`, or of another, where that slot asks."""
+        return self.scores(head or slot, self.asked(slot))
 
     def answers(self, slot: str) -> Tensor:
         """The answers [M] of a slot, in the order of `logits`."""

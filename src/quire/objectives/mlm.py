@@ -10,7 +10,7 @@ from torch import Tensor
 from quire.core.example import Example, World
 from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, TokenHead
-from quire.nn.losses import cross_entropy
+from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.noise.rewrite import Mask, Rewrite
 from quire.noise.select import Exact, Select
@@ -18,17 +18,26 @@ from quire.objectives.base import Objective
 
 
 class Mlm(Objective):
-    """Choose tokens, show something else, ask for the truth."""
+    """Choose tokens, show something else, ask for the truth.
+
+    StructBERT's word order is a second one with its own `slot` that shares the first one's `head`.
+    """
 
     select: Select = Exact()
     rewrite: Rewrite = Mask()
+    head: str = "mlm"
+    transform: bool = True
+    """Whether the head has a dense layer of its own before the decoder."""
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
+        return {self.head: TokenHead(transform=self.transform)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         where = self.select.choose(example.free, example.starts, rng)
         return example.ask(self.slot, where, self.rewrite.apply(example.tokens, where, world.vocab, rng))
 
-    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
-        return {self.slot: TokenHead()}
-
     def loss(self, step: Step) -> Tensor:
-        return cross_entropy(step.logits(self.slot), step.answers(self.slot))
+        return cross_entropy(step.logits(self.slot, head=self.head), step.answers(self.slot))
+
+    def health(self, step: Step) -> Mapping[str, float]:
+        return token_health(step.logits(self.slot, head=self.head), step.answers(self.slot))

@@ -74,7 +74,15 @@ class Tokenizer:
             found[role] = name
         ids = {role: known[name] for role, name in found.items()}
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
-        vocab = Vocab(size=max(known.values()) + 1, special=frozenset(added | set(ids.values())), **ids)
+        vocab = Vocab(
+            size=max(known.values()) + 1,
+            pad=ids["pad"],
+            unk=ids["unk"],
+            cls=ids["cls"],
+            sep=ids["sep"],
+            mask=ids["mask"],
+            special=frozenset(added | set(ids.values())),
+        )
         backend.encode_special_tokens = True  # a literal "[MASK]" in a text stays text
         return cls(backend, vocab, found, longest)
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from torch import Tensor
 from quire.core.errors import BadInput, Diverged, Stopped
 from quire.core.example import World
 from quire.core.random import seed_of
-from quire.core.spec import Backbone, HeadSpec, TokenHead
+from quire.core.spec import Backbone, Parts
 from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.train import checkpoint
 from quire.train.feed import Examples, Feed
 from quire.train.log import Events, Log
-from quire.train.machine import matrix_peak, training_flops
+from quire.train.machine import counted, matrix_peak
 from quire.train.optim import Optimizer, TrainPlan
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
@@ -53,16 +54,23 @@ class Job:
         }
 
 
-def planned_heads(objectives: Sequence[Objective], backbone: Backbone, world: World) -> dict[str, HeadSpec]:
-    """The heads that the objectives ask for; one name with two shapes is an error before anything is built."""
-    heads: dict[str, HeadSpec] = {}
-    for objective in objectives:
-        for name, spec in objective.parts(backbone, world).items():
-            if heads.setdefault(name, spec) != spec:
-                raise BadInput(
-                    f"objectives: two want a head named {name!r}, as {heads[name]} and as {spec}; rename one"
-                )
-    return heads
+def planned(objectives: Sequence[Objective], backbone: Backbone, world: World) -> Parts:
+    """The heads and bodies that the objectives ask for, or why they cannot work together: before anything is built."""
+    parts: Parts = {}
+    slots: set[str] = set()
+    for number, objective in enumerate(objectives):
+        where = f"objectives.{number}.{objective.name()}"
+        if objective.slot in slots:
+            raise BadInput(f"{where}: another objective asks in the slot {objective.slot!r}; give this one a `slot`")
+        slots.add(objective.slot)
+        try:
+            wanted = objective.parts(backbone, world)
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}") from error
+        for name, spec in wanted.items():
+            if parts.setdefault(name, spec) != spec:
+                raise BadInput(f"{where}: wants a part named {name!r} as {spec}, another as {parts[name]}; rename one")
+    return parts
 
 
 def fit(
@@ -90,7 +98,11 @@ def fit(
     progress.start(title, job.plan.steps, start)
     with torch.random.fork_rng(devices=[]):
         for t in range(start, job.plan.steps):
-            record = run.update(t)
+            if t == start:
+                record, flops = counted(partial(run.update, t))
+                run.flops_per_token = flops / record["tokens"]
+            else:
+                record = run.update(t)
             done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
             if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
                 record |= watch(done)
@@ -119,6 +131,7 @@ class _Run:
         self.log = Log(folder / "log.jsonl") if folder else None
         self.events = Events(folder) if folder and track else None
         self.saved: Path | None = None
+        self.flops_per_token = 0.0  # counted in the first update
 
     def update(self, t: int) -> dict[str, Any]:
         """One update: forward, backward, optimiser; returns what to log of it."""
@@ -129,7 +142,7 @@ class _Run:
         torch.manual_seed(seed_of(job.seed, "dropout", t))
         batches = [Packed(batch, self.device) for batch in self.feed.at(t, parts=plan.accumulate)]
         losses = dict.fromkeys((o.slot for o in self.objectives), 0.0)
-        tokens = work = 0
+        tokens = 0
         for packed in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
                 step = Step(self.model, packed)
@@ -141,7 +154,6 @@ class _Run:
             total: Tensor = torch.stack(list(terms.values())).sum()
             total.backward()  # type: ignore[no-untyped-call]
             tokens += len(packed.tokens)
-            work += _flops(self.model, packed)
         rate, norm = self.optimizer.step(t)
         self._check("the norm of the gradient", norm, t)  # the weights are ruined: no checkpoint may hold them
         job.strategy.after_step(self.model, t)
@@ -155,7 +167,7 @@ class _Run:
             "tokens": tokens,
             "seconds": seconds,
             "tokens_per_second": tokens / seconds,
-            "peak_share": work / seconds / self.peak,
+            "peak_share": self.flops_per_token * tokens / seconds / self.peak,
         }
 
     def _check(self, what: str, value: float, t: int) -> None:
@@ -228,21 +240,6 @@ def _share(slot: str, part: Packed, whole: Sequence[Packed]) -> float:
     """
     asked = sum(len(packed.answers.get(slot, ())) for packed in whole)
     return len(part.answers.get(slot, ())) / asked if asked else 1 / len(whole)
-
-
-def _flops(model: Model, packed: Packed) -> int:
-    squares = sum(run.sequences * run.length**2 for run in packed.layout)
-    scored = sum(
-        len(positions) for slot, positions in packed.asked.items() if isinstance(model.head_specs.get(slot), TokenHead)
-    )
-    return training_flops(
-        model.spec,
-        tokens=len(packed.tokens),
-        squares=squares,
-        wanted=len(packed.wanted),
-        asked=scored,
-        frozen=not any(parameter.requires_grad for parameter in model.backbone.parameters()),
-    )
 
 
 def _figures(record: Mapping[str, Any]) -> str:

@@ -1,17 +1,17 @@
-"""What this machine is and can do: the matrix peak that progress is measured against.
-
-Legend: N tokens, L length of a sequence, W width, F inner width, V vocabulary, M asked positions.
-"""
+"""What this machine is and can do: the matrix peak that progress is measured against."""
 
 import os
 import platform
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import torch
 
-from quire.core.spec import Backbone
+Result = TypeVar("Result")
+Shape: TypeAlias = torch.Size
 
 
 @cache
@@ -31,19 +31,28 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def training_flops(spec: Backbone, *, tokens: int, squares: int, wanted: int, asked: int, frozen: bool = False) -> int:
-    """FLOPs of one forward and backward pass: 2 x multiply-adds of the matrix products forward, twice that backward.
+def counted(work: Callable[[], Result]) -> tuple[Result, int]:
+    """What `work` gives, and the FLOPs of its matrix products and attention, forward and backward, as they ran.
 
-    `squares` is the sum of L^2 over sequences (attention); behind attention the last block counts at `wanted`
-    positions only, vocabulary scores at `asked` ones. A `frozen` body has no backward pass, and the table that its
-    scores are tied to no gradient.
+    A multiply-add is 2 FLOPs. Counting costs some microseconds an operation.
     """
-    before = spec.depth * 3 * spec.width**2  # queries, keys, values
-    behind = spec.width**2 + 2 * spec.width * spec.ffn
-    positions = (spec.depth - 1) * tokens + wanted
-    attention = spec.depth * 2 * spec.width
-    body, scores = tokens * before + positions * behind + squares * attention, asked * spec.vocab * spec.width
-    return 2 * body + 4 * scores if frozen else 6 * (body + scores)
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+    def forward(query: Shape, key: Shape, value: Shape, *_: object, out_shape: object = None, **__: object) -> int:
+        return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+    def backward(
+        grad: Shape, query: Shape, key: Shape, value: Shape, *_: object, out_shape: object = None, **__: object
+    ) -> int:
+        return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
+
+    on_cpu = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
+        found = work()
+    return found, counter.get_total_flops()
 
 
 def processor() -> str:

@@ -50,18 +50,18 @@ def tokenizer_of(folder: Path, backbone: Backbone) -> Tokenizer:
     return tokenizer
 
 
-def started(files: ModelFiles, heads: Mapping[str, HeadSpec], *, seed: int) -> Model:
+def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed: int) -> Model:
     """A model with the backbone of `files`, and its heads where name and shape agree; the rest is drawn from `seed`.
 
     A fresh sequence head starts from a pooler that passes the state on (the identity before its tanh): with a few
     labels a random pooler has to be unlearnt first.
     """
-    model = Model(files.backbone, heads, seed=seed)
+    model = Model(files.backbone, parts, seed=seed)
     wanted = model.state_dict()
     usable = {name: t for name, t in files.state.items() if name in wanted and wanted[name].shape == t.shape}
     model.load_state_dict(usable, strict=False)
     with torch.no_grad():
-        for name, spec in heads.items():
+        for name, spec in parts.items():
             if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
                 torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
     return model.to(device())
