@@ -5,7 +5,7 @@ Run: python examples/judge_two_models.py
 
 import numpy as np
 
-from quire.compare import verdict
+from quire.judge import verdict
 from quire.core.results import Arm, DataFacts, Environment, Study
 
 draw = np.random.default_rng(0)

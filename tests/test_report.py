@@ -11,7 +11,7 @@ import pytest
 import yaml
 from sklearn.calibration import calibration_curve
 
-from quire.compare import verdict
+from quire.judge import verdict
 from quire.core.random import rng
 from quire.core.results import (
     Arm,

@@ -13,7 +13,7 @@ from typing import Any
 from quire.adapt.settings import AdaptSettings
 from quire.adapt.spending import Spending
 from quire.adapt.task import Part, Task
-from quire.compare import score
+from quire.judge import score
 from quire.core.config import Settings, parse
 from quire.core.errors import Stopped
 from quire.core.example import World

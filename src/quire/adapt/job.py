@@ -24,7 +24,7 @@ from quire.adapt.bench import Bench, Run
 from quire.adapt.calibrate import spend
 from quire.adapt.measure import latencies, length_histogram, size_on_disk, speedup
 from quire.adapt.task import warnings
-from quire.compare import verdict
+from quire.judge import verdict
 from quire.core.results import (
     Arm,
     DataFacts,

@@ -1,4 +1,4 @@
-"""What a comparison found, as frozen records: written by `adapt`, judged by `compare`, shown by `report`.
+"""What a comparison found, as frozen records: written by `adapt`, judged by `judge`, shown by `report`.
 
 Legend: R runs of one arm (one per seed), E test examples, C classes. Everything goes to JSON and back, so a
 report can be rendered again from `results.json` alone.

@@ -1,4 +1,4 @@
-"""What a study's numbers allow one to say: `compare` writes these records, `report` shows them."""
+"""What a study's numbers allow one to say: `judge` writes these records, `report` shows them."""
 
 from typing import Annotated
 
