@@ -13,11 +13,11 @@ from typing import Any
 from quire.adapt.settings import AdaptSettings
 from quire.adapt.spending import Spending
 from quire.adapt.task import Part, Task
-from quire.judge import score
 from quire.core.config import Settings, parse
 from quire.core.errors import Stopped
 from quire.core.example import World
 from quire.core.results import Cost, Point
+from quire.judge import score
 from quire.paradigms.classify import Classify
 from quire.predict import Predictor
 from quire.predict.encode import encode
