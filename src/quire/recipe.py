@@ -86,7 +86,9 @@ class Recipe(Settings):
         """The same recipe at toy size: every part of it runs, in seconds."""
         backbone = Backbone(vocab=200, depth=2, width=32, heads=2, ffn=64, positions=64)
         if self.backbone is not None:
-            backbone = self.backbone.model_copy(update=backbone.model_dump(include=set(_TOY)))
+            backbone = self.backbone.model_copy(
+                update=backbone.model_dump(include=set(_TOY) - self.backbone.meaningless)
+            )
         train = {"steps": 120, "batch": 8, "lr": 3e-3, "warmup": 10, "checkpoint_every": 50}
         train["accumulate"] = min(self.train.accumulate, 2)
         tokenizer = self.data.tokenizer.model_copy(update={"size": 400})

@@ -1,8 +1,9 @@
 """What a model is made of, as data: a backbone and the heads that objectives ask for."""
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from quire.core.config import Settings
 
@@ -12,8 +13,15 @@ Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 class Backbone(Settings):
-    """A Transformer encoder; the defaults are BERT's base size (Devlin et al. 2019, section 3)."""
+    """A Transformer encoder; the defaults are BERT's base size (Devlin et al. 2019, section 3).
 
+    Other kinds of body are subclasses: data with their `kind` becomes one wherever a Backbone is expected, and all its
+    fields are written.
+    """
+
+    meaningless: ClassVar[frozenset[str]] = frozenset()
+    """Fields that this kind has no use for; they keep their defaults."""
+    kind: Literal["transformer", "star"] = "transformer"
     vocab: Size = 30_522
     depth: Size = 12
     width: Size = 768
@@ -53,6 +61,17 @@ class Backbone(Settings):
     norm_eps: float = 1e-12
     init_std: float = 0.02
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_its_kind(cls, data: Any, build: Callable[[Any], Self]) -> Any:
+        asked = data.get("kind") if isinstance(data, Mapping) else None
+        return Star.model_validate(data) if cls is Backbone and asked == "star" else build(data)
+
+    @model_serializer(mode="wrap")
+    def _with_its_own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own = type(self).model_fields.keys() - Backbone.model_fields.keys()
+        return {**write(self), **{field: getattr(self, field) for field in sorted(own)}}
+
     @model_validator(mode="after")
     def _parts_fit(self) -> "Backbone":
         if self.width % self.heads:
@@ -71,6 +90,32 @@ class Backbone(Settings):
     def embedding_width(self) -> int:
         """The width of the embedding tables."""
         return self.embedding or self.width
+
+
+class Star(Backbone):
+    """A Star-Transformer: neighbours see each other, and all meet in a relay (Guo et al. 2019; `quire.nn.star`).
+
+    What only a Transformer has is refused: layers without a feed-forward part need no `ffn`, and so on.
+    """
+
+    meaningless: ClassVar[frozenset[str]] = frozenset(
+        {"ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
+        | {"window", "global_every", "rotary_base_local", "attention_dropout"}
+    )
+    kind: Literal["star"] = "star"
+    position: Literal["learned", "sinusoidal", "none"] = "none"
+    """None is needed, for the neighbours tell the order."""
+    embedding_norm: bool = False
+    norm_eps: float = 1e-6
+    ring: bool = False
+    """The last token is the first one's neighbour, as in the paper; without it the chain is open, as in its code."""
+
+    @model_validator(mode="after")
+    def _nothing_of_a_transformer(self) -> Self:
+        for field in sorted(self.meaningless):
+            if getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"{field}: a Star-Transformer has none; leave it out")
+        return self
 
 
 class TokenHead(Settings):
