@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from quire.core.random import rng, seed_of
 
@@ -38,3 +40,15 @@ def test_another_process_draws_the_same_whatever_its_hash_seed() -> None:
 @given(KEYS)
 def test_seeds_fit_torch(key: tuple[int | str, ...]) -> None:
     assert 0 <= seed_of(*key) < 2**63
+
+
+def test_the_stream_of_a_key_is_pinned() -> None:
+    """A run that is stopped goes on under another numpy or on another machine: the bits must not move."""
+    assert rng(7, "x").bit_generator.random_raw(2).tolist() == [2507721853322400609, 11401165992373302170]
+
+
+def test_neighbouring_keys_are_independent() -> None:
+    drawn = np.array([rng("neighbour", i).random(2) for i in range(4000)])
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.06
+    assert abs(np.corrcoef(drawn[:-1, 0], drawn[1:, 0])[0, 1]) < 0.06
+    assert kstest(drawn[:, 0], "uniform").pvalue > 1e-4
