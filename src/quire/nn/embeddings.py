@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from quire.core.spec import Backbone
 from quire.nn.norms import norm
+from quire.nn.positions import sinusoids
 
 
 class Embeddings(nn.Module):
@@ -14,6 +15,7 @@ class Embeddings(nn.Module):
         width = spec.embedding_width
         self.tokens = nn.Embedding(spec.vocab, width)
         self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
+        self.sinusoidal = spec.position == "sinusoidal"
         self.segments = nn.Embedding(spec.segments, width) if spec.segments else None
         self.languages = nn.Embedding(spec.languages, width) if spec.languages else None
         self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
@@ -24,6 +26,8 @@ class Embeddings(nn.Module):
         x_NE: Tensor = self.tokens(tokens_N)
         if self.positions is not None:
             x_NE = x_NE + self.positions(positions_N)
+        if self.sinusoidal:
+            x_NE = x_NE + sinusoids(positions_N, width=x_NE.shape[-1])
         if self.segments is not None:
             x_NE = x_NE + self.segments(segments_N)
         if self.languages is not None and languages_N is not None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.example import IGNORE, Batch
-from quire.core.spec import Backbone, HeadSpec
+from quire.core.spec import Backbone, HeadSpec, Star
 from quire.nn.attention import Layout
 from quire.nn.heads import build_head
+from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
 
 
@@ -31,8 +32,10 @@ class Model(nn.Module):
         self.head_specs = {name: part for name, part in parts.items() if not isinstance(part, Backbone)}
         specs = {"backbone": backbone, **bodies}
         with torch.device("meta"):  # torch's own initialisation would be drawn twice
-            self.backbone = Encoder(backbone)
-            self.bodies = nn.ModuleDict({name: Encoder(spec, shares_embeddings=True) for name, spec in bodies.items()})
+            self.backbone = build_body(backbone)
+            self.bodies = nn.ModuleDict(
+                {name: build_body(spec, shares_embeddings=True) for name, spec in bodies.items()}
+            )
             self.heads = nn.ModuleDict(
                 {
                     name: build_head(spec, backbone, specs[getattr(spec, "of", "backbone")])
@@ -55,6 +58,13 @@ class Model(nn.Module):
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
+
+
+def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Encoder | StarEncoder:
+    """The module that a backbone describes: embedded tokens [N, E], a layout -> states [N, W]."""
+    if isinstance(spec, Star):
+        return StarEncoder(spec, shares_embeddings=shares_embeddings)
+    return Encoder(spec, shares_embeddings=shares_embeddings)
 
 
 def initialise(module: nn.Module, *, std: float, seed: int) -> None:
@@ -81,7 +91,7 @@ class Packed:
         self.languages = None if batch.languages is None else move(batch.languages)
         self.first = move(batch.offsets[:-1].astype("int64"))  # [S] where each sequence begins
         self.lengths = move(batch.lengths.astype("int64"))  # [S]
-        self.layout = Layout.of(batch.lengths.tolist(), batch.sees, device=device)
+        self.layout = Layout.of(batch.lengths.tolist(), batch.sees, positions=self.positions, device=device)
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
         self.order = batch.order

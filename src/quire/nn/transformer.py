@@ -43,14 +43,23 @@ class FeedForward(nn.Module):
         return outer
 
 
+def build_attention(spec: Backbone) -> nn.Module:
+    """The attention of one block, called with states [N, W], a layout, and the positions [M] asked for, or None."""
+    if spec.position == "relative":
+        raise NotImplementedError
+    return Attention(spec)
+
+
 class Block(nn.Module):
     """Attention, then feed-forward, each with dropout and residual; norms after the sums, or before each layer."""
 
     def __init__(self, spec: Backbone, *, number: int = 0) -> None:
         super().__init__()
         self.norm_first = spec.norm_first
-        normed_already = spec.norm_first and spec.embedding_norm and number == 0
-        self.attention = Attention(spec)
+        # A shared first block serves later layers too, and a projection takes the norm away again.
+        alone, whole = spec.groups in (None, spec.depth), spec.embedding_width == spec.width
+        normed_already = spec.norm_first and spec.embedding_norm and number == 0 and alone and whole
+        self.attention = build_attention(spec)
         self.attention_norm = nn.Identity() if normed_already else norm(spec, spec.width)
         self.ffn = FeedForward(spec)
         self.ffn_norm = norm(spec, spec.width)
