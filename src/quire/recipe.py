@@ -61,6 +61,8 @@ class Recipe(Settings):
     """One system. Without `base` the backbone is built anew; with it, weights and tokenizer come from there."""
 
     title: str = ""
+    short: str = ""
+    """A short name to call it by on the command line: `mlm`, `rtd`, `span`."""
     cite: str
     survey: str
     notes: str = ""
@@ -82,27 +84,24 @@ class Recipe(Settings):
             raise ValueError("objectives: needs at least one, for instance `- mlm`")
         return self
 
+    def resized(
+        self, *, depth: int, width: int, heads: int, ffn: int, length: int, tokenizer: TokenizerPlan
+    ) -> "Recipe":
+        """The same system at another size, from nothing; the size of the vocabulary is the tokenizer's."""
+        whole = self.backbone or Backbone()
+        small = whole.resized(
+            depth=depth, width=width, heads=heads, ffn=ffn, positions=max(length, 64), vocab=tokenizer.size
+        )
+        data = self.data.model_copy(update={"length": length, "tokenizer": tokenizer})
+        return self.model_copy(update={"base": None, "backbone": small, "data": data})
+
     def shrunk(self) -> "Recipe":
         """The same recipe at toy size: every part of it runs, in seconds."""
-        backbone = Backbone(vocab=200, depth=2, width=32, heads=2, ffn=64, positions=64)
-        if self.backbone is not None:
-            backbone = self.backbone.model_copy(
-                update=backbone.model_dump(include=set(_TOY) - self.backbone.meaningless)
-            )
+        tokenizer = self.data.tokenizer.model_copy(update={"size": 400})
+        small = self.resized(depth=2, width=32, heads=2, ffn=64, length=32, tokenizer=tokenizer)
         train = {"steps": 120, "batch": 8, "lr": 3e-3, "warmup": 10, "checkpoint_every": 50}
         train["accumulate"] = min(self.train.accumulate, 2)
-        tokenizer = self.data.tokenizer.model_copy(update={"size": 400})
-        return self.model_copy(
-            update={
-                "base": None,
-                "backbone": backbone,
-                "data": self.data.model_copy(update={"length": 32, "tokenizer": tokenizer}),
-                "train": self.train.model_copy(update=train),
-            }
-        )
-
-
-_TOY = ("vocab", "depth", "width", "heads", "ffn", "positions")
+        return small.model_copy(update={"train": self.train.model_copy(update=train)})
 
 
 def names() -> list[str]:
@@ -111,19 +110,27 @@ def names() -> list[str]:
 
 
 def load(name: str | Path, *, changes: list[str] | None = None) -> Recipe:
-    """A recipe by name or path, with `a.b=value` changes applied before it is checked."""
+    """A recipe by name, short name or path, with `a.b=value` changes applied before it is checked."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        if str(name) not in names():
-            raise BadInput(f"no recipe named {str(name)!r}{nearest(str(name), names())}")
-        path = _home() / f"{name}.yaml"
+        path = _home() / f"{_full_name(str(name))}.yaml"
     return parse(Recipe, override(read_yaml(path), changes or []), where=path.name)
 
 
 def text(name: str) -> str:
     """The recipe as it is written, comments included."""
     load(name)
-    return (_home() / f"{name}.yaml").read_text(encoding="utf-8")
+    return (_home() / f"{_full_name(name)}.yaml").read_text(encoding="utf-8")
+
+
+def _full_name(name: str) -> str:
+    if name in names():
+        return name
+    short = {str(read_yaml(_home() / f"{full}.yaml").get("short")): full for full in names()}
+    if name not in short:
+        known = [*names(), *(key for key in short if key != "None")]
+        raise BadInput(f"no recipe named {name!r}{nearest(name, known)}")
+    return short[name]
 
 
 def _home() -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from quire.adapt.bench import Bench
 from quire.adapt.spending import Speeds, Spending, plan, seconds_of
-from quire.nn.model import Packed, Step
+from quire.nn.model import Model, Packed, Step
 from quire.predict.network import Network
 from quire.train.feed import Feed
 from quire.train.loop import Job
+from quire.train.machine import counted
 from quire.train.optim import Optimizer
 from quire.train.safe import write_whole
 
@@ -43,24 +46,33 @@ def spend(bench: Bench, *, trained_arms: int) -> Spending:
 def measured(bench: Bench, finetune: Job) -> Speeds:
     """Seconds and tokens of a step of either kind, and of passes over dev and test."""
     pretrain = bench.material.job(steps=1, seed=bench.settings.seed)
-    finetune_step, finetune_tokens = _training_step(bench, finetune)
-    pretrain_step, pretrain_tokens = _training_step(bench, pretrain)
+    finetuning = step_cost(bench.material.model(finetune), finetune)
+    pretraining = step_cost(bench.material.model(pretrain), pretrain)
     per_character = _seconds_per_character(bench)
     return Speeds(
-        finetune_step=finetune_step,
-        pretrain_step=pretrain_step,
-        finetune_tokens=finetune_tokens,
-        pretrain_tokens=pretrain_tokens,
+        finetune_step=finetuning.seconds,
+        pretrain_step=pretraining.seconds,
+        finetune_tokens=finetuning.tokens,
+        pretrain_tokens=pretraining.tokens,
         dev_pass=per_character * _characters(bench, bench.task.dev.texts),
         test_pass=per_character * _characters(bench, bench.task.test.texts),
     )
 
 
-def _training_step(bench: Bench, job: Job) -> tuple[float, float]:
-    model = bench.material.model(job).train()
+class StepCost(NamedTuple):
+    """What one update costs, the mean over some of them; seconds are the median."""
+
+    seconds: float
+    tokens: float
+    flops: float
+
+
+def step_cost(model: Model, job: Job) -> StepCost:
+    """The cost of an update of `job`, from a few that are made with `model`, whose weights they change."""
+    model.train()
     feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
     optimizer = Optimizer(job.strategy.groups(model), job.plan)
-    tokens = []
+    tokens: list[int] = []
 
     def step(t: int) -> None:
         for batch in feed.at(t, parts=job.plan.accumulate):
@@ -70,7 +82,10 @@ def _training_step(bench: Bench, job: Job) -> tuple[float, float]:
         optimizer.step(0)
 
     with torch.random.fork_rng(devices=[]):
-        return seconds_of(step), sum(tokens) / 4
+        _, flops = counted(lambda: step(0))
+        first = sum(tokens)
+        seconds = seconds_of(step)
+    return StepCost(seconds, sum(tokens[len(tokens) // 5 :]) / 4, flops * sum(tokens) / 5 / first)
 
 
 def _seconds_per_character(bench: Bench) -> float:

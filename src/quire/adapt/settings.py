@@ -3,14 +3,14 @@
 import re
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quire.core.config import Settings
 from quire.core.errors import BadInput
 from quire.core.results import Metric
 from quire.recipe import Recipe
 
-Unit: TypeAlias = Literal["seconds", "steps", "tokens"]
+Unit: TypeAlias = Literal["seconds", "steps", "tokens", "flops"]
 _UNITS: dict[str, tuple[Unit, float]] = {
     "s": ("seconds", 1),
     "m": ("seconds", 60),
@@ -19,6 +19,9 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     "tokens": ("tokens", 1),
     "ktokens": ("tokens", 1e3),
     "mtokens": ("tokens", 1e6),
+    "gflops": ("flops", 1e9),
+    "tflops": ("flops", 1e12),
+    "pflops": ("flops", 1e15),
 }
 
 
@@ -34,7 +37,7 @@ class Budget(Settings):
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
-        """`5m`, `90s`, `2h`, `300steps`, `200ktokens`."""
+        """`5m`, `90s`, `2h`, `300steps`, `200ktokens`, `50tflops`."""
         found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]+)\s*", text.lower())
         if not found or found[2] not in _UNITS:
             raise BadInput(f"--budget {text}: expected a number with a unit, for instance 5m, 300steps or 200ktokens")
@@ -75,6 +78,13 @@ class AdaptSettings(Settings):
     """Points of the metric that int8 may lose on dev."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @field_validator("budget")
+    @classmethod
+    def _can_be_spent(cls, budget: Budget) -> Budget:
+        if budget.unit == "flops":
+            raise ValueError("counts time, steps or tokens here, for instance 5m, 300steps or 200ktokens")
+        return budget
 
     @model_validator(mode="after")
     def _has_finetune(self) -> Self:

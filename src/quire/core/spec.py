@@ -86,6 +86,22 @@ class Backbone(Settings):
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self
 
+    def resized(self, *, depth: int, width: int, heads: int, ffn: int, positions: int, vocab: int) -> Self:
+        """The same architecture at another size: tables stay as narrow in proportion, shared layers shared."""
+        share = width / self.width
+        sizes: dict[str, int | None] = {
+            "depth": depth,
+            "width": width,
+            "heads": heads,
+            "ffn": ffn,
+            "positions": positions,
+            "vocab": vocab,
+            "embedding": max(round(self.embedding * share), 8) if self.embedding else None,
+            "groups": (self.groups if depth % self.groups == 0 else 1) if self.groups else None,
+        }
+        kept = {name: size for name, size in sizes.items() if name not in self.meaningless}
+        return self.model_copy(update=kept)
+
     @property
     def embedding_width(self) -> int:
         """The width of the embedding tables."""
