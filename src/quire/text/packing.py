@@ -116,6 +116,11 @@ class SentencePairs:
         b = self.shards.slice(int(bounds[middle]), int(bounds[used]))
         return truncated(a, Passage(b.tokens, b.starts, a.document), length=self.length, rng=draw)
 
+    def run(self, i: int) -> Passage:
+        """The chunk's tokens in one run, without a division, cut to `length`."""
+        start, stop = (int(self.shards.sentence_bounds[self.first[k]]) for k in (i, i + 1))
+        return self.shards.slice(start, min(stop, start + self.length))
+
 
 def truncated(a: Passage, b: Passage, *, length: int, rng: Rng) -> Pair:
     """Cut a pair to `length` as BERT does: a token at a time from the longer (from B when equal), front or back."""
