@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
-from quire.core.example import World
+from quire.core.example import Vocab, World
 from quire.core.spec import BoundaryHead, TokenHead
 from quire.nn.model import Model
 from quire.recipe import Recipe
-from quire.text import writing
+from quire.text import parallel, writing
+from quire.text.modes import Mixed
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
 from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
-from quire.train.feed import Corpus
+from quire.train.feed import Corpus, Examples
 from quire.train.folder import prepared
 from quire.train.loop import Job, fit, planned
 from quire.train.progress import Progress, Silent
@@ -58,12 +60,13 @@ class Extension:
 @dataclass
 class Material:
     """What a recipe is trained with, made once and kept in `folder`: base, tokenizer, corpus. `texts` may be called
-    more than once."""
+    more than once. `by_language` has the texts of each language, where the recipe names languages."""
 
     recipe: Recipe
     folder: Path
     texts: Callable[[], Iterable[str]]
     progress: Progress = field(default_factory=Silent)
+    by_language: Mapping[str, parallel.Texts] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Base | None:
@@ -72,11 +75,12 @@ class Material:
     @cached_property
     def segment(self) -> Segmenter | None:
         """The Chinese segmenter where the recipe wants it, or where the text is Chinese and the recipe leaves it."""
-        words = self.recipe.data.words
-        return chinese() if words == "chinese" or (words == "auto" and self._chinese()) else None
+        return self._segmenter(self.texts)
 
-    def _chinese(self) -> bool:
-        return mostly_chinese(list(islice(self.texts(), 200)))
+    def _segmenter(self, texts: parallel.Texts) -> Segmenter | None:
+        words = self.recipe.data.words
+        is_chinese = words == "chinese" or (words == "auto" and mostly_chinese(list(islice(texts(), 200))))
+        return chinese() if is_chinese else None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -120,34 +124,81 @@ class Material:
             raise BadInput(f"data.length {length}: the model has {found.backbone.positions} positions; take fewer")
         if self.recipe.data.shape == "sentence-pairs" and found.backbone.segments == 1:
             raise BadInput("data.shape sentence-pairs: the model has one segment; take two (backbone.segments)")
+        used = max((segment for mode in self.recipe.data.modes for segment in mode.segments), default=0)
+        if 0 < found.backbone.segments <= used:
+            raise BadInput(
+                f"data.modes: segment {used} is one of {found.backbone.segments}, counted from 0; "
+                f"set backbone.segments to {used + 1}"
+            )
+        if (languages := len(self.recipe.data.languages)) > found.backbone.languages:
+            raise BadInput(
+                f"data.languages: {languages} languages, the model knows {found.backbone.languages}; "
+                f"set backbone.languages to {languages}"
+            )
         return found
 
     @cached_property
     def shards(self) -> Shards:
         """The texts as token shards."""
-        home = self.folder / "corpus"
+        return self._written("corpus", self.texts, self.segment)
+
+    @cached_property
+    def corpora(self) -> dict[str, Shards]:
+        """The texts as token shards by language, in the order of the recipe; text i of one translates text i of all."""
+        if missing := [language for language in self.recipe.data.languages if language not in self.by_language]:
+            raise BadInput(f"data.languages: no corpus for {missing[0]!r}; quire pretrain takes them by name")
+        found: dict[str, Shards] = {}
+        for language in self.recipe.data.languages:
+            texts = self.by_language[language]
+            found[language] = self._written(f"corpus-{language}", texts, self._segmenter(texts))
+            if self.recipe.data.shape == "parallel" and found[language].index.skipped:
+                raise BadInput(f"{self._unseen(language)}: no character that the tokenizer sees; remove the row")
+        return found
+
+    def _unseen(self, language: str) -> str:
+        """Which text of a language has no token; the shards leave such texts out, and all after it would be moved."""
+        for number, text in enumerate(self.by_language[language](), start=1):
+            if not len(self.tokenizer.encode([text])[0]):
+                return f"text {number} of {language} {text[:20]!r}"
+        return language
+
+    def _written(self, name: str, texts: parallel.Texts, segment: Segmenter | None) -> Shards:
+        home = self.folder / name
         if not home.is_dir():
-            self.progress.say("Writing the corpus as token shards")
-            writing.write(home, self.texts(), tokenizer=self.tokenizer, segment=self.segment, at_least=LEAST_TOKENS)
+            self.progress.say(f"Writing the {name.replace('-', ' ')} as token shards")
+            writing.write(home, texts(), tokenizer=self.tokenizer, segment=segment, at_least=LEAST_TOKENS)
         return Shards.open(home, tokenizer=self.tokenizer.fingerprint)
 
     def prepare(self) -> None:
         """Make or check everything that a job needs, before any training."""
-        _ = self.files, self.shards
+        _ = self.files, self.corpora if self.recipe.data.languages else self.shards
 
     def job(self, *, steps: int | None = None, seed: int) -> Job:
         """Pre-training on the texts as the recipe says, with its steps or these."""
-        data = self.recipe.data
-        vocab = replace(self.tokenizer.vocab, counts=self.shards.unigram_counts())
-        room = data.length - SPECIALS[data.shape]
-        chunks = (
-            SentencePairs(self.shards, length=room, seed=seed)
-            if data.shape == "sentence-pairs"
-            else Chunks(self.shards, length=room, full=data.shape == "blocks")
-        )
+        _ = self.files  # what it refuses is refused before the corpus is written
+        world = self._world()
         plan = self.recipe.train if steps is None else self.recipe.train.model_copy(update={"steps": steps})
-        world = World(vocab, self.shards.passage, data.length, len(self.shards.documents))
-        return Job(Corpus(chunks, vocab), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
+        return Job(self._examples(world.vocab, seed), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
+
+    def _world(self) -> World:
+        data = self.recipe.data
+        corpora = list(self.corpora.values()) if data.languages else [self.shards]
+        vocab = replace(self.tokenizer.vocab, counts=np.sum([s.unigram_counts() for s in corpora], axis=0))
+        if data.languages:  # a passage of which? Nothing that wants one was ever done in several
+            return World(vocab, length=data.length)
+        return World(vocab, self.shards.passage, data.length, len(self.shards.documents))
+
+    def _examples(self, vocab: Vocab, seed: int) -> Examples:
+        data = self.recipe.data
+        if data.shape == "streams":
+            return parallel.Streams(self.corpora, vocab, length=data.length, alpha=data.language_alpha, seed=seed)
+        if data.shape == "parallel":
+            return parallel.Parallel(self.corpora, vocab, length=data.length, seed=seed)
+        room = data.length - SPECIALS[data.shape]
+        if data.shape == "sentence-pairs":
+            pairs = SentencePairs(self.shards, length=room, seed=seed)
+            return Mixed(pairs, data.modes, vocab) if data.modes else Corpus(pairs, vocab)
+        return Corpus(Chunks(self.shards, length=room, full=data.shape == "blocks"), vocab)
 
     def model(self, job: Job) -> Model:
         """The start of a job: base or fresh weights under the heads its objectives ask for.
@@ -192,17 +243,27 @@ def pretrain(
 ) -> Path:
     """Train `recipe` on the texts of `corpus`; returns the model folder in the run folder `out`.
 
+    Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
     A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
     another run, and what the recipe cannot mean.
     """
-    hashes = [_sha256(Path(source)) for source in corpus]
+    data = recipe.data
+    by_language: Mapping[str, parallel.Texts] = {}
+    if data.shape == "streams":
+        by_language = parallel.named(corpus, data.languages, text_column=text_column)
+    elif data.shape == "parallel":
+        by_language = parallel.columns(corpus, data.languages)
+    names = [parallel.split(source) if data.shape == "streams" else ("", source) for source in corpus]
+    hashes = [(f"{name}=" if name else "") + _sha256(Path(path)) for name, path in names]
     identity = {"corpus": hashes, "text_column": text_column, "seed": seed}
 
     def texts() -> Iterable[str]:
+        if by_language:
+            return chain.from_iterable(of_one() for of_one in by_language.values())
         return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
 
     with prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
-        material = Material(recipe, folder, texts, progress or Silent())
+        material = Material(recipe, folder, texts, progress or Silent(), by_language)
         job = material.job(seed=seed)
         model = material.model(job)
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)

@@ -16,6 +16,7 @@ from quire.core.spec import Backbone, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.text.cut import Cut
+from quire.text.modes import Mode
 from quire.train.optim import TrainPlan
 from quire.tuning import Strategy
 from quire.tuning.full import Full
@@ -33,10 +34,12 @@ class DataPlan(Settings):
     """How text becomes sequences.
 
     `documents`: chunks of one document; `blocks`: full blocks that cross documents (RoBERTa, FULL-SENTENCES);
-    `sentence-pairs`: two runs of sentences of one document (BERT). `length` counts special tokens.
+    `sentence-pairs`: two runs of sentences of one document (BERT); `streams`: blocks of one language each, from a
+    corpus for each of `languages`; `parallel`: a text and its translation, from a table with a column for each of
+    `languages` (XLM). `length` counts special tokens.
     """
 
-    shape: Literal["documents", "blocks", "sentence-pairs"] = "documents"
+    shape: Literal["documents", "blocks", "sentence-pairs", "streams", "parallel"] = "documents"
     length: Annotated[int, Field(ge=8)] = 128
     cut: Cut = "head"
     """What is kept of a labelled text that is longer (Sun et al. 2019, section 5.3.1)."""
@@ -45,6 +48,25 @@ class DataPlan(Settings):
     tokenizer: TokenizerPlan = TokenizerPlan()
     extend: Annotated[int, Field(ge=0)] = 0
     """With a base: so many words of the text are added to its vocabulary, each the mean of its pieces."""
+    modes: tuple[Mode, ...] = ()
+    """Of sentence pairs: the ways to see that are mixed in a batch; without, everyone sees everyone (UniLM)."""
+    languages: tuple[Annotated[str, Field(pattern=r"^[\w-]+$")], ...] = ()
+    """Of streams and parallel text: their names, as the corpora or columns are called; a language's id is its place."""
+    language_alpha: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Of streams: a language of n blocks is drawn in proportion to n^alpha (Lample and Conneau 2019, section 3.1)."""
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> Self:
+        several = self.shape in ("streams", "parallel")
+        if self.modes and self.shape != "sentence-pairs":
+            raise ValueError(f"modes need the shape sentence-pairs, not {self.shape}")
+        if self.languages and not several:
+            raise ValueError(f"languages need the shape streams or parallel, not {self.shape}")
+        if len(set(self.languages)) < len(self.languages):
+            raise ValueError(f"languages: one stands there twice: {', '.join(self.languages)}")
+        if several and len(self.languages) < (least := 2 if self.shape == "parallel" else 1):
+            raise ValueError(f"shape {self.shape} needs languages, {least} or more, for instance [en, zh]")
+        return self
 
 
 class FineTune(Settings):

@@ -80,6 +80,12 @@ def iter_texts(source: Source, *, text_column: str = "text") -> Iterator[str]:
     yield from texts
 
 
+def iter_column(source: Source, column: str) -> Iterator[str]:
+    """The texts of a table's column row by row; an empty one is a BadInput, so that columns stay beside each other."""
+    for where, row in _checked(read_table(source), column).rows:
+        yield _text(_cell(row, column, where), where)
+
+
 class Held:
     """Texts in memory as a source that can be read again: what came through standard input."""
 
