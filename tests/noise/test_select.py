@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import Bools, Example
 from quire.core.random import rng
-from quire.noise.select import Bernoulli, Exact, Select, WholeWord
+from quire.noise.select import Bernoulli, Exact, Select, WholeWord, WithReplacement
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import chinese
 
@@ -94,6 +94,15 @@ def test_bernoulli_has_its_rate_and_its_spread() -> None:
     assert binomtest(int(counts.sum()), 100_000, 0.15).pvalue > 1e-4
     assert 0.8 < counts.var() / (100 * 0.15 * 0.85) < 1.25  # a fixed count would have none
     assert Bernoulli(rate=0).choose(free, free, rng(0)).sum() == 0
+
+
+def test_with_replacement_chooses_as_many_as_distinct_draws() -> None:
+    """15 draws from 100 places: 100 * (1 - 0.99 ** 15) = 13.994 distinct ones on average, never more than 15."""
+    free = np.ones(100, dtype=bool)
+    counts = np.array([WithReplacement().choose(free, free, rng(seed)).sum() for seed in range(2000)])
+    assert counts.max() == 15
+    assert abs(counts.mean() - 100 * (1 - 0.99**15)) < 4 * counts.std() / 2000**0.5
+    assert WithReplacement().choose(~free, free, rng(0)).sum() == 0
 
 
 @given(st.integers(1, 60), st.integers(0, 2**20), st.sampled_from(["nearest", "random"]))

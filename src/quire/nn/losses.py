@@ -16,6 +16,7 @@ def token_health(logits_MV: Tensor, answers_M: Tensor) -> dict[str, float]:
     """Accuracy, the share of the most frequent prediction, and the entropy of the mean prediction in nats."""
     if answers_M.numel() == 0:
         return {}
+    logits_MV = logits_MV.detach()
     predicted_M = logits_MV.argmax(dim=-1)
     mean_V = logits_MV.float().softmax(dim=-1).mean(dim=0)
     return {

@@ -114,8 +114,13 @@ class Step:
 
     def __init__(self, model: Model, batch: Packed, *, by: str = "backbone") -> None:
         self.model, self.batch, self.by = model, batch, by
+        self.notes: dict[str, Tensor] = {}
         self._states: Tensor | None = None  # [N, W]
         self._asked: Tensor | None = None  # [M, W], where the batch wants states
+
+    def note(self, name: str, value: Tensor) -> None:
+        """A figure for the log, such as one term of a loss that is a sum: the loop writes it as `loss_{name}`."""
+        self.notes[name] = value.detach()
 
     def encode(self) -> Tensor:
         """All states [N, W], computed at the first call."""

@@ -52,6 +52,21 @@ class Exact(Select):
         return where
 
 
+class WithReplacement(Select):
+    """max(1, round(rate * L)) draws from the free tokens; one drawn twice counts once, so that fewer may be chosen.
+
+    ELECTRA (google-research/electra, pretrain_helpers.mask).
+    """
+
+    rate: Rate = 0.15
+
+    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
+        where = np.zeros(len(free), dtype=bool)
+        if len(candidates := np.flatnonzero(free)):
+            where[candidates[rng.integers(len(candidates), size=_budget(self.rate, len(free), "nearest", rng))]] = True
+        return where
+
+
 class WholeWord(Select):
     """Words in random order until the budget of tokens is spent; a word that would overflow it is skipped.
 

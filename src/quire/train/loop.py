@@ -142,6 +142,7 @@ class _Run:
         torch.manual_seed(seed_of(job.seed, "dropout", t))
         batches = [Packed(batch, self.device) for batch in self.feed.at(t, parts=plan.accumulate)]
         losses = dict.fromkeys((o.slot for o in self.objectives), 0.0)
+        notes: dict[str, float] = {}
         tokens = 0
         for packed in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
@@ -149,8 +150,10 @@ class _Run:
                 terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in self.objectives}
             for slot, term in terms.items():
                 losses[slot] += float(term.detach())
-            for slot, value in losses.items():
-                self._check(f"the loss of {slot}", value, t)
+            for name, value in step.notes.items():
+                notes[name] = notes.get(name, 0.0) + float(value) / len(batches)
+            for slot, loss in losses.items():
+                self._check(f"the loss of {slot}", loss, t)
             total: Tensor = torch.stack(list(terms.values())).sum()
             total.backward()  # type: ignore[no-untyped-call]
             tokens += len(packed.tokens)
@@ -162,6 +165,7 @@ class _Run:
             "step": t + 1,
             "loss": sum(losses.values()),
             **({f"loss_{slot}": value for slot, value in losses.items()} if len(losses) > 1 else {}),
+            **{f"loss_{name}": value for name, value in notes.items()},
             "lr": plan.lr * rate,
             "grad_norm": norm,
             "tokens": tokens,
