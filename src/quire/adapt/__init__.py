@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, execute, reopened
 from quire.adapt.settings import AdaptSettings, Budget, Inputs
-from quire.adapt.task import describe, read_task
+from quire.adapt.task import described, fingerprint, read_task
 from quire.core.config import parse, write_yaml
-from quire.core.errors import BadInput
 from quire.core.results import Metric
 from quire.recipe import Recipe
 from quire.recipe import load as load_recipe
@@ -65,8 +63,8 @@ def adapt(
         {
             "title": title,
             "inputs": Inputs(
-                **{name: describe(source) for name, source in given.items()},
-                corpus=tuple(describe(source) for source in corpus),
+                **{name: described(source) for name, source in given.items()},
+                corpus=tuple(described(source) for source in corpus),
                 text_column=text_column,
                 label_column=label_column,
             ),
@@ -81,7 +79,7 @@ def adapt(
     )
     task = read_task(settings, given, corpus=corpus)
     hashes = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
-    hashes |= {describe(source): _sha256(source) for source in corpus}
+    hashes |= {described(source): fingerprint(source) for source in corpus}
     with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
         if (folder / "results.json").exists():
             return reopened(folder)
@@ -101,13 +99,3 @@ def _recipe(
     if base not in (None, "none"):
         sets.append(f"base={json.dumps(base)}")
     return load_recipe(name, changes=sets)
-
-
-def _sha256(source: Source) -> str:
-    if not isinstance(source, str | Path) or str(source) == "-":
-        return ""
-    try:
-        with Path(source).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{source}: cannot be read: {error.strerror}") from error

@@ -139,6 +139,17 @@ def warnings(task: Task) -> Iterable[str]:
         yield f"{len(task.audit.conflicts)} texts have more than one label (the first: {', '.join(first.places[:2])})"
 
 
-def describe(source: Source) -> str:
+def described(source: Source) -> str:
     """A source as the recipe names it."""
     return str(source) if isinstance(source, str | Path) else type(source).__name__
+
+
+def fingerprint(source: Source) -> str:
+    """sha256 of a file, "" for a stream or a data set in memory."""
+    if not isinstance(source, str | Path) or str(source) == "-":
+        return ""
+    try:
+        with Path(source).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{source}: cannot be read: {error.strerror}") from error

@@ -142,6 +142,30 @@ class Pretraining(Settings):
     """Which text the loss was measured on."""
 
 
+class HeldOut(Settings):
+    """One moment of an arm's pre-training, on held-out text."""
+
+    step: int
+    tokens: int
+    losses: Mapping[str, float]
+    """Of each objective, by slot."""
+    figures: Mapping[str, float] = {}
+    """Of its health, as `slot.figure`; `slot.nats` is the loss of an asked token, which arms can be compared in."""
+
+
+class Pretrained(Settings):
+    """How one arm was pre-trained with one seed."""
+
+    arm: str
+    seed: int
+    cost: Cost
+    flops: float
+    """Of its forward and backward passes, counted on some of its updates."""
+    points: tuple[HeldOut, ...]
+    alarms: tuple[str, ...] = ()
+    """What looks broken, a sentence each."""
+
+
 class SplitFacts(Settings):
     """One split: how many examples, and how many of each label."""
 
@@ -223,6 +247,8 @@ class Study(Settings):
     texts: Mapping[int, str] = {}
     """Test example -> text, for those that a report prints; see `with_texts`."""
     pretraining: Pretraining | None = None
+    pretrained: tuple[Pretrained, ...] = ()
+    """Where arms were pre-trained each in its own way; `pretraining` then holds the yardsticks."""
     quantisation: Quantisation | None = None
     usage: Mapping[str, str] = {}
     """How to use what is deployed: "Command line" -> a line to copy."""

@@ -39,6 +39,7 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "rows": [(arm, verdict.score(arm.name), verdict.against(arm.name)) for arm in study.arms],
         "pareto": plots.pareto(study, verdict),
         "mlm": plots.pretraining(study.pretraining) if study.pretraining else "",
+        "pretrained": _pretrained(study),
         "curves": _curves(study, trained),
         "trained": trained,
         "threads": _threads(study),
@@ -58,6 +59,19 @@ def _curves(study: Study, trained: list[Arm]) -> list[tuple[str, str]]:
         ("Training loss", plots.curves(trained, field="loss", label="training loss, nats")),
     ]
     return [(title[0].upper() + title[1:], drawing) for title, drawing in drawn if drawing]
+
+
+def _pretrained(study: Study) -> dict[str, Any] | None:
+    """The table and the drawing of arms that were pre-trained each in its own way."""
+    if not study.pretrained or study.pretraining is None:
+        return None
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(run.arm for run in study.pretrained))}
+    return {
+        "rows": [(study.arm(run.arm), run) for run in study.pretrained],
+        "key": [(study.arm(name).title, number) for name, number in numbers.items()],
+        "drawing": plots.pretrained(study.pretrained, study.pretraining, numbers),
+        "alarms": [(study.arm(run.arm), run.seed, alarm) for run in study.pretrained for alarm in run.alarms],
+    }
 
 
 class Confusion(NamedTuple):

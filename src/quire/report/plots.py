@@ -6,14 +6,14 @@ the browser's fonts show Chinese. Nothing touches pyplot: a figure is a value, n
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from quire.core.results import Arm, Histogram, Pretraining, Study
+from quire.core.results import Arm, Histogram, Pretrained, Pretraining, Study
 from quire.core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -107,12 +107,7 @@ def pretraining(run: Pretraining) -> str:
     figure, axes = _blank(height=3.1)
     steps, losses = [p.step for p in run.points], [p.loss for p in run.points]
     axes.plot(steps, losses, color=ACCENT, linewidth=2, marker="o" if len(steps) < 4 else None)
-    for value, name, style in ((run.unigram, "unigram", "--"), (run.bigram, "bigram", ":")):
-        axes.axhline(value, color=MUTED, linewidth=1.4, linestyle=style)
-        axes.annotate(
-            f"{name} {value:.2f}", (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-            va="center", color=MUTED, fontsize=_SMALL,
-        )  # fmt: skip
+    _yardsticks(axes, run)
     axes.set_ylim(min(0.9 * min(losses), 0.9 * run.bigram), max(1.05 * max(losses), 1.05 * run.unigram))
     axes.set_xlabel("step")
     axes.set_ylabel("loss, nats per token")
@@ -120,6 +115,42 @@ def pretraining(run: Pretraining) -> str:
         f"Loss from {losses[0]:.2f} to {losses[-1]:.2f}; unigram entropy {run.unigram:.2f}, bigram {run.bigram:.2f}."
     )
     return _svg(figure, "mlm", words)
+
+
+def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mapping[str, int]) -> str:
+    """Nats per asked token on held-out text over tokens seen, a line per run and slot; "" where no arm asks tokens.
+
+    `colors` numbers the arms. The entropies are those of the held-out text.
+    """
+    lines = [
+        (colors[run.arm], [(p.tokens, p.figures[name]) for p in run.points if name in p.figures])
+        for run in runs
+        for name in run.points[-1].figures
+        if name.endswith("nats")
+    ]
+    if not lines:
+        return ""
+    figure, axes = _blank(height=3.6)
+    for number, points in lines:
+        tokens, nats = zip(*points, strict=True)
+        axes.plot(
+            tokens, nats, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)], linewidth=1.6
+        )
+    _yardsticks(axes, yardstick)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e5 else f"{value:g}")
+    axes.set_xlabel("tokens seen")
+    axes.set_ylabel("held-out loss, nats per asked token")
+    names = ", ".join(colors)
+    return _svg(figure, "pretrained", f"Held-out loss over tokens seen for {names}; unigram {yardstick.unigram:.2f}.")
+
+
+def _yardsticks(axes: "Axes", run: Pretraining) -> None:
+    for value, name, style in ((run.unigram, "unigram", "--"), (run.bigram, "bigram", ":")):
+        axes.axhline(value, color=MUTED, linewidth=1.4, linestyle=style)
+        axes.annotate(
+            f"{name} {value:.2f}", (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            va="center", color=MUTED, fontsize=_SMALL,
+        )  # fmt: skip
 
 
 def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:

@@ -1,0 +1,114 @@
+"""What `quire compare` was asked to do: written to the run folder, so that the same command goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from quire.adapt.settings import AdaptSettings, Budget, Inputs
+from quire.core.config import Settings, parse
+from quire.core.errors import BadInput
+from quire.core.results import Metric
+from quire.core.spec import Size
+from quire.recipe import FineTune, Recipe, TokenizerPlan, load
+from quire.train.optim import TrainPlan
+
+SIZES: Mapping[str, tuple[int, int, int, int]] = {
+    "tiny": (2, 128, 2, 512),
+    "mini": (4, 256, 4, 1024),
+    "small": (4, 512, 8, 2048),
+    "medium": (8, 512, 8, 2048),
+}
+"""Depth, width, heads and inner width, as in the small BERTs of Turc et al. 2019."""
+FINETUNE = FineTune(train=TrainPlan(steps=1, batch=16, lr=3e-4, checkpoint_every=200, keep=1), epochs=5)
+LEAST_FINETUNE = 100
+"""Updates of fine-tuning at least, however few the labels are."""
+
+
+class Shape(Settings):
+    """What all arms have in common, so that only the objective and its architecture differ."""
+
+    size: Literal["tiny", "mini", "small", "medium"] = "tiny"
+    length: Annotated[int, Field(ge=16)] = 128
+    batch: Size = 32
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    tokenizer: TokenizerPlan = TokenizerPlan(size=8000)
+
+    def applied(self, recipe: Recipe) -> Recipe:
+        """The recipe at this size, with its own objectives, architecture, data shape and kind of optimiser."""
+        assert recipe.backbone
+        depth, width, heads, ffn = SIZES[self.size]
+        resized = recipe.resized(
+            depth=depth, width=width, heads=heads, ffn=ffn, length=self.length, tokenizer=self.tokenizer
+        )
+        train = {"batch": self.batch, "accumulate": 1, "lr": self.lr, "warmup": None, "steps": 1, "clip": 1.0}
+        train |= {"checkpoint_every": 500, "keep": 1}
+        return resized.model_copy(
+            update={"train": recipe.train.model_copy(update=train), "finetune": FINETUNE, "expect": {}}
+        )
+
+
+def shape_of(*, size: str, length: int, batch: int, lr: float, vocab: int) -> Shape:
+    """The common shape from what a person gives; BadInput names what is wrong."""
+    tokenizer = {"size": vocab}
+    given = {"size": size, "length": length, "batch": batch, "lr": lr, "tokenizer": tokenizer}
+    return parse(Shape, given, where="compare")
+
+
+class CompareSettings(Settings):
+    """Everything that decides the outcome of a comparison."""
+
+    title: str = ""
+    inputs: Inputs
+    arms: Mapping[str, Recipe]
+    """What is pre-trained, resolved and resized, by the name the person gave."""
+    shape: Shape = Shape()
+    budget: Budget
+    """Of pre-training, for each arm and seed."""
+    per_class: tuple[int | None, ...] = (None,)
+    """How many labels a class the arms are fine-tuned on, one study each; None for all."""
+    seeds: Annotated[int, Field(gt=0, le=50)] = 3
+    seed: int = 0
+    metric: Metric = "accuracy"
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _has_arms(self) -> Self:
+        if not self.arms:
+            raise ValueError("give at least one arm, for instance --arms mlm,rtd")
+        return self
+
+    def of_arm(self, name: str) -> AdaptSettings:
+        """The same as settings of one job with this arm's recipe."""
+        return AdaptSettings(
+            title=self.title,
+            inputs=self.inputs,
+            recipe=self.arms[name],
+            budget=Budget(amount=1, unit="steps"),  # fine-tuning has a plan of its own
+            seeds=self.seeds,
+            seed=self.seed,
+            metric=self.metric,
+            test_share=self.test_share,
+            dev_share=self.dev_share,
+        )
+
+
+def chosen(names: Sequence[str], *, shape: Shape) -> dict[str, Recipe]:
+    """The recipes of these arms (a name, a short name, or a file) at the common size, by a name fit for a folder."""
+    arms: dict[str, Recipe] = {}
+    for given in names:
+        found = load(given)
+        name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
+        if name in arms:
+            raise BadInput(f"--arms: {name!r} stands there twice; give each arm once")
+        if found.backbone is None:
+            raise BadInput(
+                f"--arms {given}: starts from the base {found.base!r}, but arms are pre-trained from nothing; "
+                f"take a recipe with a backbone"
+            )
+        arms[name] = shape.applied(found)
+    return arms
