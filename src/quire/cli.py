@@ -237,13 +237,22 @@ def compare(
 
 
 @app.command("list")
-def list_recipes() -> None:
+def list_recipes(
+    by_survey: Annotated[
+        bool, typer.Option("--by-survey", help="Under the survey's headings, with components.")
+    ] = False,
+) -> None:
     """The recipes that come with Quire."""
-    from quire import recipe
+    from quire import recipe, survey
 
-    for name in recipe.names():
+    if by_survey:
+        typer.echo("\n".join(survey.listing()))
+        return
+    names = recipe.names()
+    width = max(map(len, names))
+    for name in names:
         found = recipe.load(name)
-        typer.echo(f"{name:16} {found.title}\n{'':16} {found.cite}\n{'':16} {found.survey}")
+        typer.echo(f"{name:{width}}  {found.title}\n{'':{width}}  {found.cite}\n{'':{width}}  {found.survey}")
 
 
 @app.command()
