@@ -21,6 +21,7 @@ from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import parallel, writing
 from quire.text.modes import Mixed
+from quire.text.context import ContextPairs
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
@@ -32,7 +33,7 @@ from quire.train.loop import Job, fit, planned
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.start import Base, started, widened
-from quire.train.weights import ModelFiles, save_model
+from quire.train.weights import ModelFiles, save_model, standing
 
 LEAST_TOKENS = 200
 """A corpus with fewer tokens teaches nothing."""
@@ -194,6 +195,8 @@ class Material:
             return parallel.Streams(self.corpora, vocab, length=data.length, alpha=data.language_alpha, seed=seed)
         if data.shape == "parallel":
             return parallel.Parallel(self.corpora, vocab, length=data.length, seed=seed)
+        if data.shape == "context-pairs":
+            return ContextPairs(self.shards, vocab, length=data.length, plan=data.context, seed=seed)
         room = data.length - SPECIALS[data.shape]
         if data.shape == "sentence-pairs":
             pairs = SentencePairs(self.shards, length=room, seed=seed)
@@ -217,17 +220,20 @@ class Material:
         return model
 
     def save(self, model: Model, folder: Path, *, card: str, extra: dict[str, Any] | None = None) -> None:
-        """Write a model folder with the tokenizer."""
-        save_model(
-            folder,
-            backbone=model.spec,
-            heads=model.head_specs,
-            state=model.state_dict(),
-            labels=None,
-            tokenizer_saver=self.tokenizer.save,
-            card=card,
-            extra=extra or {},
-        )
+        """Write a model folder with the tokenizer; a further body gets its own beside it, by its name (ELECTRA)."""
+        for body in ("backbone", *model.bodies):
+            backbone, heads, state = standing(model, body)
+            save_model(
+                folder if body == "backbone" else folder.with_name(body),
+                backbone=backbone,
+                heads=heads,
+                state=state,
+                labels=None,
+                tokenizer_saver=self.tokenizer.save,
+                card=card,
+                extra=extra or {},
+                pad=self.tokenizer.vocab.pad,
+            )
 
 
 def pretrain(

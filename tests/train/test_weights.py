@@ -14,7 +14,8 @@ from torch import Tensor
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
 from quire.train.convert import export_tensors, import_tensors
-from quire.train.families import BERT, FAMILIES, head_shapes
+from quire.train.families import FAMILIES
+from quire.train.families.base import shapes
 from quire.train.weights import read_model, save_model
 
 SMALL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, segments=2)
@@ -37,10 +38,7 @@ HEADS: dict[str, dict[str, HeadSpec]] = {
 
 def random_state(backbone: Backbone, heads: dict[str, HeadSpec]) -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(7)
-    shapes = {row.ours: (len(row.theirs) * row.shape[0], *row.shape[1:]) for row in BERT.rows(backbone, {})}
-    for slot, spec in heads.items():
-        shapes |= head_shapes(backbone, slot, spec)
-    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes(backbone, heads).items()}
 
 
 def random_pooler() -> dict[str, Tensor]:
@@ -238,7 +236,8 @@ CONFIGS = [
     ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not supported"),
     ({"is_decoder": True}, "is_decoder True"),
     ({"hidden_act": "silu"}, "hidden_act 'silu' is not supported; known: gelu, "),
-    ({"model_type": "albert"}, "model_type 'albert' is not of the BERT family; did you mean 'bert'"),
+    ({"model_type": "gpt2"}, "model_type 'gpt2' is none that Quire knows; known: albert, bert, "),
+    ({"model_type": "berd"}, "model_type 'berd' is none that Quire knows; did you mean 'bert'"),
     ({"model_type": ["bert"]}, "model_type"),
     ({"hidden_act": ["gelu"]}, "hidden_act"),
     ({"hidden_size": "wide"}, "width"),

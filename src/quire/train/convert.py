@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, HeadSpec
-from quire.train.families import BERT, Family, Row, find_heads, read_config
+from quire.core.spec import Backbone, DetectionHead, HeadSpec, SequenceHead, TokenHead
+from quire.train.families import read_config
+from quire.train.families.base import POSITIONS, Family, Row
+from quire.train.families.bert import BERT
 
-POSITIONS = "backbone.embeddings.positions.weight"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_NEAR = 1e-3
+"""How far a computed table may be from ours: released ones are fp16 at times."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Imported:
     that own it have it in `state` too. `unused` names their tensors that nothing of ours holds.
     """
 
+    family: Family
     backbone: Backbone
     heads: dict[str, HeadSpec]
     state: dict[str, Tensor]
@@ -31,8 +35,11 @@ class Imported:
     unused: tuple[str, ...]
 
 
-def import_tensors(tensors: Mapping[str, Tensor], config: Any, *, where: Path) -> Imported:
-    """Their tensors and parsed `config.json` as ours.
+def import_tensors(
+    tensors: Mapping[str, Tensor], config: Any, *, where: Path, heads: Mapping[str, HeadSpec] | None = None
+) -> Imported:
+    """Their tensors and parsed `config.json` as ours, with the heads that are found, or those of `heads` that the
+    family has a place for, which then must be there.
 
     Errors (BadInput, one line): a tensor missing, of another shape than the configuration asks, not of floats, with
     NaN or infinity; a decoder that is not tied to the embeddings; a configuration that `read_config` refuses.
@@ -40,24 +47,26 @@ def import_tensors(tensors: Mapping[str, Tensor], config: Any, *, where: Path) -
     family, backbone = read_config(config, where=where / "config.json")
     named = _canonical(tensors, family, where)
     _drop_tied(named, family, where)
-    dropout = config.get("classifier_dropout")
-    heads = find_heads(
-        family,
-        {name: tuple(tensor.shape) for name, tensor in named.items()},
-        dropout=backbone.dropout if dropout is None else dropout,
-    )
+    _drop_computed(named, family, backbone, where)
+    _has_blocks(named, family, backbone, where)
+    if heads is None:
+        dropout = config.get(family.dropout)
+        heads = _heads(named, family, dropout=backbone.dropout if dropout is None else dropout)
+    else:
+        _, heads = family.architecture(heads)
     state: dict[str, Tensor] = {}
     pooler: dict[str, Tensor] = {}
     used: set[str] = set()
-    for row in family.rows(backbone, heads):  # one by one: a depth of a billion ends at the first missing tensor
+    for row in _rows(family, backbone, heads, where):
         state[row.ours] = _joined(named, row, where)
         used.update(row.theirs)
     for row in family.pooler_rows(backbone):
         if row.theirs[0] in named:
             pooler[row.ours] = _joined(named, row, where)
             used.update(row.theirs)
-    state[POSITIONS] = state[POSITIONS][family.offset :].contiguous()
-    return Imported(backbone, heads, state, pooler, tuple(sorted(named.keys() - used)))
+    if family.offset:
+        state[POSITIONS] = state[POSITIONS][family.offset :].contiguous()
+    return Imported(family, backbone, dict(heads), state, pooler, tuple(sorted(named.keys() - used)))
 
 
 def export_tensors(
@@ -74,8 +83,12 @@ def export_tensors(
     `state` lacks a tensor or holds one that nothing of theirs can hold.
     """
     ours = {**state, **(pooler or {})}
-    ours[POSITIONS] = torch.cat([ours[POSITIONS].new_zeros(family.offset, backbone.width), ours[POSITIONS]])
-    theirs: dict[str, Tensor] = {}
+    if family.offset:
+        table = ours[POSITIONS]
+        ours[POSITIONS] = torch.cat([table.new_zeros(family.offset, table.shape[1]), table])
+    prefix = family.prefix if heads else ""
+    tables = {prefix + name: compute(backbone) for name, compute in family.computed.items()}
+    theirs = {name: table for name, table in tables.items() if table is not None}
     for row in (*family.rows(backbone, heads), *(family.pooler_rows(backbone) if pooler else ())):
         if row.ours not in ours:
             raise ValueError(f"the state lacks {row.ours!r}")
@@ -83,7 +96,7 @@ def export_tensors(
         if tuple(tensor.shape) != (len(row.theirs) * row.shape[0], *row.shape[1:]):
             raise ValueError(f"{row.ours!r} has the shape {list(tensor.shape)}, which the backbone does not describe")
         for name, part in zip(row.theirs, tensor.chunk(len(row.theirs)), strict=True):
-            full = family.prefix + name if row.prefixed and heads else name
+            full = prefix + name if row.prefixed else name
             if full in theirs and not torch.equal(theirs[full], part):
                 raise ValueError(f"{row.ours!r} is not the only pooler, and theirs have one for all")
             theirs[full] = part.detach().contiguous()
@@ -109,12 +122,52 @@ def _canonical(tensors: Mapping[str, Tensor], family: Family, where: Path) -> di
 
 def _drop_tied(named: dict[str, Tensor], family: Family, where: Path) -> None:
     """Remove second copies of tied tensors; a copy that differs is another model than ours."""
-    kept, other = family.decoder_bias
-    if other in named:
-        named.setdefault(kept, named[other])
-    for name, twin in ((family.decoder, "embeddings.word_embeddings.weight"), (other, kept)):
-        if name in named and twin in named and not torch.equal(named.pop(name), named[twin]):
+    for name, twin in family.tied.items():
+        if name in named and not torch.equal(copy := named.pop(name), named.setdefault(twin, copy)):
             raise BadInput(f"{where}: {name!r} differs from {twin!r}; Quire ties the two, so choose a tied model")
+
+
+def _drop_computed(named: dict[str, Tensor], family: Family, backbone: Backbone, where: Path) -> None:
+    for name, compute in family.computed.items():
+        theirs = named.get(name)
+        if theirs is None or len(theirs) != backbone.positions or (ours := compute(backbone)) is None:
+            continue
+        if theirs.shape != ours.shape or not torch.allclose(named.pop(name).float(), ours, rtol=0, atol=_NEAR):
+            raise BadInput(f"{where}: {name!r} is not what Quire computes from config.json; choose another model")
+
+
+def _has_blocks(named: Mapping[str, Tensor], family: Family, backbone: Backbone, where: Path) -> None:
+    """Before anything is built: a depth of a billion ends at the first block that is missing."""
+    first = family.body["blocks.#.attention.qkv.*"].split()[0].replace("*", "weight")
+    for i in range(backbone.groups or backbone.depth):
+        _found(named, first.replace("#", str(i)), where)
+
+
+def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float) -> dict[str, HeadSpec]:
+    """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code)."""
+    found: dict[str, HeadSpec] = {}
+    for place, names in family.heads.items():
+        last = [*names.values()][-1].replace("*", "weight")
+        if last not in named:
+            continue
+        if place == "mlm":
+            found[place] = TokenHead(transform="dense.*" in names)
+        elif place == "rtd":
+            found[place] = DetectionHead()
+        elif (family.pooler or names["pooler.*"]).replace("*", "weight") in named and named[last].ndim == 2:
+            outputs, dropped = len(named[last]), place in family.dropped
+            if outputs:
+                found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
+    return found
+
+
+def _rows(family: Family, backbone: Backbone, heads: Mapping[str, HeadSpec], where: Path) -> list[Row]:
+    try:
+        return list(family.rows(backbone, heads))
+    except RuntimeError as error:
+        raise BadInput(
+            f"{where / 'config.json'}: sizes beyond all memory; take it from where the model came"
+        ) from error
 
 
 def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:
@@ -124,9 +177,7 @@ def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:
 
 def checked(named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], where: Path) -> Tensor:
     """The tensor `name` in float32, or a BadInput that says why it cannot be a weight of this shape."""
-    if name not in named:
-        raise BadInput(f"{where}: the tensor {name!r} that config.json asks for is missing; fetch the model again")
-    tensor = named[name]
+    tensor = _found(named, name, where)
     if tuple(tensor.shape) != shape:
         raise BadInput(f"{where}: {name!r} has the shape {list(tensor.shape)}, config.json asks for {list(shape)}")
     if tensor.dtype not in _FLOATS:
@@ -135,3 +186,9 @@ def checked(named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], wher
     if not torch.isfinite(tensor).all():
         raise BadInput(f"{where}: {name!r} holds NaN or infinity; fetch the model again or choose another")
     return tensor
+
+
+def _found(named: Mapping[str, Tensor], name: str, where: Path) -> Tensor:
+    if name not in named:
+        raise BadInput(f"{where}: the tensor {name!r} that config.json asks for is missing; fetch the model again")
+    return named[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -74,7 +75,7 @@ def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
     """
     state = dict(files.state)
     for name, tensor in files.state.items():
-        if name == "backbone.embeddings.tokens.weight" or (name.startswith("heads.") and name.count(".") == 2):
+        if name == "backbone.embeddings.tokens.weight" or re.fullmatch(r"heads\.[^.]+\.bias", name):
             rows = torch.stack([tensor[list(old)].mean(dim=0) for old in pieces])
             state[name] = torch.cat([tensor, rows])
     backbone = files.backbone.model_copy(update={"vocab": files.backbone.vocab + len(pieces)})

@@ -1,12 +1,13 @@
 """Model folders: what the ecosystem opens, and beside it what is ours.
 
-config.json, model.safetensors   as transformers writes them (BERT's names), opened by its AutoModel classes
+config.json, model.safetensors   as transformers writes them, opened by its AutoModel classes, where one of its
+                                 families describes the backbone exactly; else our names and {"model_type": "quire"}
 heads.safetensors                our names: heads that no architecture of theirs has a place for (often absent)
 quire.json                       specs, versions, hashes, and what the writer adds (length, truncation, ...)
 README.md, tokenizer files       the model card; written by the caller's functions
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +18,16 @@ from torch import Tensor
 
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, HeadSpec, SequenceHead
+from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
+from quire.nn.model import Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
-from quire.train.families import BERT, head_shapes, write_config
+from quire.train.families import describing, same, write_config
+from quire.train.families.base import SEGMENTS, shapes
 from quire.train.safe import pickle_refusal, read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 
 MODEL, HEADS, RECORD = "model.safetensors", "heads.safetensors", "quire.json"
-SEGMENTS = "backbone.embeddings.segments.weight"
-# Their architecture for the slots it has a place for; the first that fits is taken.
-_ARCHITECTURES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("BertForSequenceClassification", ("classify",)),
-    ("BertForPreTraining", ("mlm", "pair")),
-    ("BertForMaskedLM", ("mlm",)),
-    ("BertForNextSentencePrediction", ("pair",)),
-    ("BertModel", ()),
-)
+OWN = "quire"
+"""The `model_type` of a folder in our own names."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,28 @@ class _Record(Settings):
     extra: dict[str, Any]
 
 
+def standing(model: Model, body: str = "backbone") -> tuple[Backbone, dict[str, HeadSpec], dict[str, Tensor]]:
+    """One body of a model with the tables it sees through and the heads that stand on it, named as a model of its own.
+
+    So ELECTRA's generator, which shares the discriminator's tables, can be saved and read without it.
+    """
+    heads = {slot: spec for slot, spec in model.head_specs.items() if getattr(spec, "of", "backbone") == body}
+    own = "backbone." if body == "backbone" else f"bodies.{body}."
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if name.startswith(own):
+            state["backbone." + name.removeprefix(own)] = tensor
+        elif name.startswith("backbone.embeddings.") or (name.startswith("heads.") and name.split(".")[1] in heads):
+            state[name] = tensor
+    alone = {
+        slot: spec.model_copy(update={"of": "backbone"}) if isinstance(spec, TokenHead) else spec
+        for slot, spec in heads.items()
+    }
+    spec = (model.backbone if body == "backbone" else model.bodies[body]).spec
+    assert isinstance(spec, Backbone)
+    return spec, alone, state
+
+
 def save_model(
     folder: Path,
     *,
@@ -75,28 +93,37 @@ def save_model(
     card: str,
     extra: Mapping[str, Any],
     pooler: Mapping[str, Tensor] | None = None,
+    pad: int = 0,
 ) -> None:
     """Write a model folder whole or not at all; one that Quire wrote before under this name is replaced.
 
-    `state` is in our names; `pooler` goes along where no head has its own. BadInput when the place is taken by
-    something else or cannot be written; ValueError when state, specs and labels disagree.
+    `state` is in our names; `pooler` goes along where no head has its own; `pad` is the padding token's id, which only
+    theirs needs. BadInput when the place is taken by something else or cannot be written; ValueError when state, specs
+    and labels disagree.
     """
     if folder.exists() and not (folder / RECORD).is_file() and not _is_empty(folder):
         raise BadInput(f"{folder}: exists and was not written by Quire; choose another place or move it away")
-    architecture, theirs = _architecture(heads)
-    lone = {slot: spec for slot, spec in heads.items() if slot not in theirs}
-    lone_state = {name: state[name] for slot, spec in lone.items() for name in head_shapes(backbone, slot, spec)}
-    hf_backbone, hf_state = backbone, {name: tensor for name, tensor in state.items() if name not in lone_state}
-    if not backbone.segments:  # theirs always add a segment: let it be zero
-        hf_backbone = backbone.model_copy(update={"segments": 1})
-        hf_state[SEGMENTS] = torch.zeros(1, backbone.width)
-    if pooler and set(theirs) == {"mlm"}:  # BertForMaskedLM has none
+    wanted = shapes(backbone, heads).keys()
+    for name in sorted(wanted ^ state.keys()):
+        raise ValueError(f"the state lacks {name!r}" if name in wanted else f"no place for {name!r}")
+    family = describing(backbone, heads)
+    name, theirs = family.architecture(heads) if family else ("", {})
+    lone_state = {n: t for n, t in state.items() if n.startswith("heads.") and n.split(".")[1] not in theirs}
+    tensors = {n: t for n, t in state.items() if n not in lone_state}
+    placed = family and family.pooler and not theirs  # a class of theirs with an MLM head alone has no pooler
+    if pooler and not placed and not any(isinstance(spec, SequenceHead) for spec in theirs.values()):
         lone_state |= pooler
-    tensors = export_tensors(hf_state, backbone=hf_backbone, heads=theirs, pooler=None if theirs else pooler)
-    config = write_config(hf_backbone, family=BERT) | _config_of_head(theirs.get("classify"), labels)
+    config: dict[str, Any] = {"model_type": OWN}
+    if family:
+        held = family.held(backbone)
+        if held != backbone:
+            tensors[SEGMENTS] = torch.zeros(1, backbone.embedding_width)
+        tensors = export_tensors(tensors, backbone=held, heads=theirs, pooler=pooler if placed else None, family=family)
+        config = {"architectures": [name], **write_config(held, family=family), "pad_token_id": pad}
+        config |= _config_of_head(theirs.get("classify"), labels, dropout=family.dropout)
     with whole_folder(folder) as draft:
         tokenizer_saver(draft)
-        write_json(draft / "config.json", {"architectures": [architecture], **config})
+        write_json(draft / "config.json", config)
         write_tensors(draft / MODEL, tensors)
         if lone_state:
             write_tensors(draft / HEADS, lone_state)
@@ -123,46 +150,50 @@ def read_model(folder: Path) -> ModelFiles:
         raise BadInput(f"{folder}: no such folder; give one with config.json and {MODEL}")
     config = read_json(folder / "config.json")
     record = _read_record(folder) if (folder / RECORD).is_file() else None
-    found = import_tensors(_read_weights(folder), config, where=folder)
+    if isinstance(config, dict) and config.get("model_type") == OWN:
+        return _read_own(folder, record)
+    found = import_tensors(_read_weights(folder), config, where=folder, heads=record.heads if record else None)
     if record is None:
         labels = _labels(config, found, folder / "config.json")
-        return ModelFiles(found.backbone, found.heads, found.state, labels, found.pooler, {}, _notes(found))
-    state = dict(found.state)
-    backbone = record.backbone
-    if not backbone.segments:
-        state.pop(SEGMENTS)
-        backbone = backbone.model_copy(update={"segments": 1})
-    lone = {slot: spec for slot, spec in record.heads.items() if slot not in found.heads}
-    same = all(slot in record.heads and record.heads[slot].kind == spec.kind for slot, spec in found.heads.items())
-    if backbone != found.backbone or not same:
+        notes = _notes(found.heads, found.pooler, found.unused)
+        return ModelFiles(found.backbone, found.heads, found.state, labels, found.pooler, {}, notes)
+    if not same(found.family.held(record.backbone), found.backbone):
         raise BadInput(f"{folder}: {RECORD} and config.json disagree; remove {RECORD} to read the folder as foreign")
-    lone_state = read_tensors(folder / HEADS) if HEADS in record.sha256 else {}
-    for slot, spec in lone.items():
-        shapes = head_shapes(backbone, slot, spec)
-        state |= {name: checked(lone_state, name, shape, folder / HEADS) for name, shape in shapes.items()}
-    pooler = found.pooler or {name: tensor for name, tensor in lone_state.items() if name.startswith("pooler.")}
-    return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, _notes(found, lone))
+    return _with_beside(folder, record, found.state, pooler=found.pooler, unused=found.unused)
 
 
-def _architecture(heads: Mapping[str, HeadSpec]) -> tuple[str, dict[str, HeadSpec]]:
-    kinds = {"mlm": "token", "pair": "sequence", "classify": "sequence"}
-    fits = {slot for slot, spec in heads.items() if kinds.get(slot) == spec.kind}
-    if isinstance(pair := heads.get("pair"), SequenceHead) and pair.outputs != 2:  # theirs has two, always
-        fits.discard("pair")
-    for name, slots in _ARCHITECTURES:
-        if fits.issuperset(slots):
-            return name, {slot: heads[slot] for slot in slots}
-    raise AssertionError("BertModel needs no head")
+def _read_own(folder: Path, record: _Record | None) -> ModelFiles:
+    if record is None:
+        raise BadInput(f"{folder}: no {RECORD}, which describes a model in Quire's own names; fetch the folder again")
+    tensors = _read_weights(folder)
+    wanted = shapes(record.backbone, {})
+    state = {name: checked(tensors, name, shape, folder / MODEL) for name, shape in wanted.items()}
+    return _with_beside(folder, record, state, pooler={}, unused=sorted(tensors.keys() - wanted.keys()))
 
 
-def _config_of_head(head: HeadSpec | None, labels: Sequence[str] | None) -> dict[str, Any]:
+def _with_beside(
+    folder: Path, record: _Record, found: Mapping[str, Tensor], *, pooler: Mapping[str, Tensor], unused: Sequence[str]
+) -> ModelFiles:
+    """What was found in the main file, and what lies beside it."""
+    beside = read_tensors(folder / HEADS) if HEADS in record.sha256 else {}
+    wanted = shapes(record.backbone, record.heads)
+    state = {
+        name: found[name] if name in found else checked(beside, name, shape, folder / HEADS)
+        for name, shape in wanted.items()
+    }
+    pooler = pooler or {name: tensor for name, tensor in beside.items() if name.startswith("pooler.")}
+    notes = _notes(record.heads, pooler, unused)
+    return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, notes)
+
+
+def _config_of_head(head: HeadSpec | None, labels: Sequence[str] | None, *, dropout: str) -> dict[str, Any]:
     if not isinstance(head, SequenceHead):
         return {}
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)
     if len(names) != head.outputs or len(set(names)) != len(names):
         raise ValueError(f"{len(names)} labels {names} for {head.outputs} outputs")
     return {
-        "classifier_dropout": head.dropout,
+        dropout: head.dropout,
         "problem_type": "single_label_classification",
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
@@ -216,15 +247,15 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _notes(found: Imported, lone: Iterable[str] = ()) -> list[str]:
+def _notes(heads: Mapping[str, HeadSpec], pooler: Mapping[str, Tensor], unused: Sequence[str]) -> list[str]:
     notes = []
-    if "mlm" not in {*found.heads, *lone}:
+    if "mlm" not in heads:
         notes.append("no MLM head in this folder")
-    if not found.pooler and not any(spec.kind == "sequence" for spec in found.heads.values()):
+    if not pooler and not any(spec.kind == "sequence" for spec in heads.values()):
         notes.append("no pooler in this folder")
-    if found.unused:
-        names = ", ".join(found.unused[:3]) + (", ..." if len(found.unused) > 3 else "")
-        notes.append(f"{len(found.unused)} tensors of this folder are not used: {names}")
+    if unused:
+        names = ", ".join(unused[:3]) + (", ..." if len(unused) > 3 else "")
+        notes.append(f"{len(unused)} tensors of this folder are not used: {names}")
     return notes
 
 

@@ -1,0 +1,40 @@
+"""ELECTRA (Clark et al. 2020), generator and discriminator: BERT's body over tables that may be narrower."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from quire.core.spec import Backbone
+from quire.train.families.base import Family
+from quire.train.families.bert import BODY, FIELDS, TOKENS
+
+
+def _read(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"embedding": config.get("embedding_size", 128)}
+
+
+def _write(backbone: Backbone) -> dict[str, Any]:
+    return {"embedding_size": backbone.embedding_width}
+
+
+ELECTRA = Family(
+    model_type="electra",
+    prefix="electra.",
+    architectures=(("ElectraForPreTraining", ("rtd",)), ("ElectraForMaskedLM", ("mlm",)), ("ElectraModel", ())),
+    fields=FIELDS,
+    read=_read,
+    write=_write,
+    body=BODY | {"project.*": "embeddings_project.*"},
+    heads={
+        "rtd": {
+            "dense.*": "discriminator_predictions.dense.*",
+            "out.*": "discriminator_predictions.dense_prediction.*",
+        },
+        "mlm": {
+            "dense.*": "generator_predictions.dense.*",
+            "norm.*": "generator_predictions.LayerNorm.*",
+            "bias": "generator_lm_head.bias",
+        },
+    },
+    tied={"generator_lm_head.weight": TOKENS},
+    activations=("gelu",),  # the generator's head's, always
+)

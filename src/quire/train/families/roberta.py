@@ -1,0 +1,27 @@
+"""RoBERTa (Liu et al. 2019): BERT with positions that begin after the padding's.
+
+Its backbones are BERT's, and are written as such.
+"""
+
+from quire.train.families.base import Family
+from quire.train.families.bert import BODY, FIELDS, TOKENS
+
+ROBERTA = Family(
+    model_type="roberta",
+    prefix="roberta.",
+    architectures=(
+        ("RobertaForSequenceClassification", ("classify",)),
+        ("RobertaForMaskedLM", ("mlm",)),
+        ("RobertaModel", ()),
+    ),
+    fields=FIELDS,
+    body=BODY,
+    heads={
+        "mlm": {"dense.*": "lm_head.dense.*", "norm.*": "lm_head.layer_norm.*", "bias": "lm_head.bias"},
+        # The classifier's own dense layer plays the pooler.
+        "classify": {"pooler.*": "classifier.dense.*", "out.*": "classifier.out_proj.*"},
+    },
+    tied={"lm_head.decoder.weight": TOKENS, "lm_head.decoder.bias": "lm_head.bias"},
+    activations=("gelu",),  # the MLM head's, always
+    offset=2,  # padding_idx + 1: token i of a sequence has row i + 2
+)
