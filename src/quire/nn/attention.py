@@ -49,6 +49,63 @@ class Run:
         seen = torch.from_numpy(self.sees.mask(self.length).copy()).to(self.device)
         return torch.zeros(self.length, self.length, device=self.device).masked_fill_(~seen, float("-inf"))
 
+    @cached_property
+    def band(self) -> Band | None:
+        """The blocks of a window, from the length on where they are quicker than a mask."""
+        if not isinstance(self.sees, Window):
+            return None
+        band = Band(self.sees.radius, self.length, self.sequences, self.device)
+        return band if self.length > 2 * band.span else None
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A window's queries in blocks of B, each with the G = B + 2 * radius keys that any of them may see.
+
+    The sequences of a run are one line of n = R * L positions, so that what this costs is linear in n (Beltagy et al.
+    2020, Longformer, section 3.1, has chunks too). Positions beyond either end are zeros that nobody real sees.
+    """
+
+    radius: int
+    length: int
+    sequences: int
+    device: torch.device | str
+
+    @property
+    def block(self) -> int:
+        """B: as wide as the radius, but wide enough to be worth a product."""
+        return max(self.radius, 32)
+
+    @property
+    def span(self) -> int:
+        """G."""
+        return self.block + 2 * self.radius
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.sequences * self.length // self.block)
+
+    def queries(self, x_nHD: Tensor) -> Tensor:
+        """[blocks, H, B, D]"""
+        whole = F.pad(x_nHD, (0, 0, 0, 0, 0, self.blocks * self.block - len(x_nHD)))
+        return whole.view(self.blocks, self.block, *x_nHD.shape[1:]).transpose(1, 2)
+
+    def keys(self, x_nHD: Tensor) -> Tensor:
+        """[blocks, H, G, D], a view of the values with zeros before and after."""
+        after = self.blocks * self.block - len(x_nHD) + self.radius
+        return F.pad(x_nHD, (0, 0, 0, 0, self.radius, after)).unfold(0, self.span, self.block).transpose(2, 3)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """[blocks, 1, B, G], additive: 0 within the radius and the sequence, else -inf; no row is empty."""
+        first_b11 = torch.arange(self.blocks, device=self.device)[:, None, None] * self.block
+        query_bB1 = first_b11 + torch.arange(self.block, device=self.device)[:, None]
+        key_b1G = first_b11 + torch.arange(self.span, device=self.device) - self.radius
+        together = (query_bB1 - key_b1G).abs() <= self.radius
+        together &= query_bB1.div(self.length, rounding_mode="floor") == key_b1G.div(self.length, rounding_mode="floor")
+        blank = torch.zeros(together.shape, device=self.device)
+        return blank.masked_fill_(~together, float("-inf")).unsqueeze(1)
+
 
 class Layout:
     """Who stands where in a packed batch: its runs, in order, covering all N positions."""
@@ -57,11 +114,12 @@ class Layout:
         self,
         runs: Sequence[Run],
         positions_N: Tensor,
+        segments_N: Tensor,
         *,
         radius: int | None = None,
         rotations: dict[tuple[float, int], Rotation] | None = None,
     ) -> None:
-        self.runs, self.positions, self.radius = list(runs), positions_N, radius
+        self.runs, self.positions, self.segments, self.radius = list(runs), positions_N, segments_N, radius
         self.sizes = [run.sequences * run.length for run in self.runs]
         self._local: dict[int, Layout] = {}
         self._rotations = {} if rotations is None else rotations
@@ -73,9 +131,10 @@ class Layout:
         sees: Sequence[Visibility],
         *,
         positions: Tensor | None = None,
+        segments: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> Layout:
-        """Cut a packed batch of these lengths and visibilities into runs; `positions` [N] count from 0 if not given."""
+        """Cut a packed batch of these lengths and visibilities into runs; without `positions` [N] they count from 0."""
         found: list[Run] = []
         first = start = 0
         for s in range(1, len(lengths) + 1):
@@ -85,7 +144,7 @@ class Layout:
                 first = s
         if positions is None:
             positions = torch.cat([torch.arange(length, device=device) for length in lengths])
-        return cls(found, positions)
+        return cls(found, positions, torch.zeros_like(positions) if segments is None else segments)
 
     def within(self, radius: int) -> Layout:
         """The same, where a position sees `radius` neighbours on either side at most; made once."""
@@ -94,7 +153,7 @@ class Layout:
                 Run(r.start, r.sequences, r.length, r.sees & Window(radius), r.device) if r.length > radius + 1 else r
                 for r in self.runs
             ]
-            self._local[radius] = Layout(runs, self.positions, radius=radius, rotations=self._rotations)
+            self._local[radius] = Layout(runs, self.positions, self.segments, radius=radius, rotations=self._rotations)
         return self._local[radius]
 
     def rotation(self, *, base: float, width: int) -> Rotation:
@@ -107,8 +166,15 @@ class Layout:
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, section 3.2); QKV is one matrix.
 
-    softmax(q k^T / sqrt(D) + mask) v for each head, heads joined, then a linear layer. Queries and keys are turned
-    where the backbone has rotary positions; local layers may have a base of their own.
+    softmax(score(q, k) + mask) v for each head, heads joined, then a linear layer. The scores are
+
+    scaled_dot  q k / sqrt(D)
+    dot         q k                   (Luong et al. 2015, section 3.1)
+    bilinear    k W q                 (the same, "general"); W [H, D, D] is `form`
+    additive    v tanh(q + k)         (Bahdanau et al. 2015, appendix A.1.2); v [W] is `probe`, and the rows of QKV are
+                                      its U and W. It keeps L * L * D numbers a head, the others none
+
+    Queries and keys are turned where the backbone has rotary positions; local layers may have a base of their own.
     """
 
     def __init__(self, spec: Backbone) -> None:
@@ -116,30 +182,51 @@ class Attention(nn.Module):
         self.heads, self.dropout = spec.heads, spec.attention_dropout
         self.base = spec.rotary_base if spec.position == "rotary" else None
         self.base_local = spec.rotary_base_local or spec.rotary_base
+        self.scale = None if spec.score == "scaled_dot" else 1.0
+        head = spec.width // spec.heads
+        self.form = nn.Parameter(torch.empty(spec.heads, head, head)) if spec.score == "bilinear" else None
+        self.probe = nn.Parameter(torch.empty(spec.width)) if spec.score == "additive" else None
         self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=spec.bias)
         self.out = nn.Linear(spec.width, spec.width, bias=spec.bias)
 
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""
-        q, k, v = self.qkv(x_NW).view(len(x_NW), 3, self.heads, -1).unbind(dim=1)  # [N, H, D]
-        if self.base is not None:
-            base = self.base if layout.radius is None else self.base_local
-            turn = layout.rotation(base=base, width=q.shape[-1])
-            q, k = turn(q), turn(k)
+        projected = self.project(x_NW, layout)
         # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
-        pieces = zip(layout.runs, *(t.split(layout.sizes) for t in (q, k, v)), strict=True)
-        mixed = [self._attend(run, *(_by_head(x, run) for x in qkv)) for run, *qkv in pieces]
+        pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in projected), strict=True)
+        mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
         mixed_NW = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
         joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
         return joined
 
-    def _attend(self, run: Run, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        mixed_RHLD = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=run.mask, dropout_p=self.dropout if self.training else 0.0, is_causal=run.causal
-        )
-        return mixed_RHLD.transpose(1, 2).flatten(2).flatten(0, 1)  # [R * L, W]
+    def project(self, x_NW: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [N, H, D], ready to be mixed."""
+        q, k, v = self.qkv(x_NW).view(len(x_NW), 3, self.heads, -1).unbind(dim=1)  # [N, H, D]
+        if self.form is not None:
+            q = torch.einsum("nhe,hde->nhd", q, self.form)
+        if self.base is not None:
+            base = self.base if layout.radius is None else self.base_local
+            turn = layout.rotation(base=base, width=q.shape[-1])
+            q, k = turn(q), turn(k)
+        return q, k, v
 
+    def _attend(self, run: Run, q_nHD: Tensor, k_nHD: Tensor, v_nHD: Tensor) -> Tensor:
+        if (band := run.band) is not None:
+            mixed = self.mix(band.queries(q_nHD), band.keys(k_nHD), band.keys(v_nHD), mask=band.mask)
+            return mixed.transpose(1, 2).flatten(2).flatten(0, 1)[: len(q_nHD)]
+        q, k, v = (x.view(run.sequences, run.length, *x.shape[1:]).transpose(1, 2) for x in (q_nHD, k_nHD, v_nHD))
+        return self.mix(q, k, v, mask=run.mask, causal=run.causal).transpose(1, 2).flatten(2).flatten(0, 1)
 
-def _by_head(x_nHD: Tensor, run: Run) -> Tensor:
-    """[R * L, H, D] -> [R, H, L, D], a view."""
-    return x_nHD.view(run.sequences, run.length, *x_nHD.shape[1:]).transpose(1, 2)
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """softmax(score(q, k) + mask) v: queries, keys and values [R, H, L, D] -> [R, H, L, D]."""
+        dropout = self.dropout if self.training else 0.0
+        if self.probe is None:
+            return F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=self.scale
+            )
+        sums_RHLLD = torch.tanh(q.unsqueeze(3) + k.unsqueeze(2))
+        scores_RHLL = torch.einsum("rhqkd,hd->rhqk", sums_RHLLD, self.probe.view(self.heads, -1))
+        if causal:
+            mask = torch.full(scores_RHLL.shape[-2:], float("-inf"), device=q.device).triu(1)
+        weights_RHLL = (scores_RHLL if mask is None else scores_RHLL + mask).softmax(dim=-1)
+        return F.dropout(weights_RHLL, dropout) @ v

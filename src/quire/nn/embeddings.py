@@ -8,15 +8,20 @@ from quire.nn.positions import sinusoids
 
 
 class Embeddings(nn.Module):
-    """norm(token + position + segment), then dropout: BERT's input (Devlin et al. 2019, figure 2)."""
+    """norm(token + position + segment + language), then dropout: BERT's input (Devlin et al. 2019, figure 2).
+
+    Tokens are as the table has them, as in BERT and XLM, unless the backbone scales them; a sinusoid is about 0.7.
+    """
 
     def __init__(self, spec: Backbone) -> None:
         super().__init__()
         width = spec.embedding_width
         self.tokens = nn.Embedding(spec.vocab, width)
         self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
+        self.scale = width**0.5 if spec.scale_embedding else 1.0
         self.sinusoidal = spec.position == "sinusoidal"
-        self.segments = nn.Embedding(spec.segments, width) if spec.segments else None
+        added = spec.segments and spec.position != "relative"  # there they are a part of attention
+        self.segments = nn.Embedding(spec.segments, width) if added else None
         self.languages = nn.Embedding(spec.languages, width) if spec.languages else None
         self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
@@ -24,6 +29,8 @@ class Embeddings(nn.Module):
     def forward(self, tokens_N: Tensor, positions_N: Tensor, segments_N: Tensor, languages_N: Tensor | None) -> Tensor:
         """Indices [N] -> [N, E]."""
         x_NE: Tensor = self.tokens(tokens_N)
+        if self.scale != 1:
+            x_NE = x_NE * self.scale
         if self.positions is not None:
             x_NE = x_NE + self.positions(positions_N)
         if self.sinusoidal:
