@@ -26,6 +26,19 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def corpora(wanted: Recipe, corpus: Path, folder: Path) -> list[str | Path]:
+    """The corpus as the recipe wants it: by language, or in a table whose rows say one word over and over."""
+    languages = wanted.data.languages
+    if wanted.data.shape == "streams":
+        return [f"{language}={corpus}" for language in languages]
+    if wanted.data.shape == "parallel":
+        words = corpus.read_text(encoding="utf-8").replace(".", "").split()
+        rows = ["\t".join(languages), *("\t".join([" ".join([word] * 12)] * len(languages)) for word in words)]
+        (folder / "table.tsv").write_text("\n".join(rows), encoding="utf-8")
+        return [folder / "table.tsv"]
+    return [corpus]
+
+
 @pytest.mark.parametrize("name", recipe.names())
 def test_a_recipe_survives_yaml_and_says_where_it_comes_from(name: str) -> None:
     found = recipe.load(name)
@@ -45,13 +58,13 @@ def test_a_recipe_trains_at_toy_size_and_its_loss_falls(name: str, corpus: Path,
     assert small.data.shape == full.data.shape
     assert small.data.tokenizer.kind == full.data.tokenizer.kind
     assert parse(Recipe, yaml.safe_load(write_yaml(small)), where="shrunk") == small
-    folder = pretrain(small, corpus=[corpus], out=tmp_path / "run")
+    folder = pretrain(small, corpus=corpora(small, corpus, tmp_path), out=tmp_path / "run")
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in log]
     assert len(losses) == small.train.steps
     assert sum(losses[-10:]) < 0.95 * sum(losses[:10])  # the start is the unigram entropy already
     files = read_model(folder)
-    assert files.heads.keys() == {objective.slot for objective in small.objectives}
+    assert files.heads.keys() >= {objective.slot for objective in small.objectives}
     assert parse(Recipe, yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()), where="x") == small
 
 

@@ -136,6 +136,12 @@ class Material:
                 f"data.languages: {languages} languages, the model knows {found.backbone.languages}; "
                 f"set backbone.languages to {languages}"
             )
+        known = found.extra.get("languages", self.recipe.data.languages)
+        if self.recipe.data.languages and list(known) != list(self.recipe.data.languages):
+            raise BadInput(
+                f"data.languages {list(self.recipe.data.languages)}: base {self.recipe.base} learnt {list(known)}; "
+                f"name the same ones in the same order"
+            )
         return found
 
     @cached_property
@@ -274,7 +280,7 @@ def pretrain(
         model = material.model(job)
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
-    material.save(model, folder / "model", card=card)
+    material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)
     return folder / "model"
 
 
