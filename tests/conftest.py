@@ -28,6 +28,11 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "classify": {"labels": ["bad", "good", "好"]},
 }
 """Example settings of the components that have a field without a default; the others need no line here."""
+SUITED: dict[str, dict[str, Any]] = {
+    "plm": {"position": "relative", "embedding_norm": False},
+    "simcse": {"dropout": 0.1},
+}
+"""What the backbone must have for an objective; for the others any will do."""
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +70,12 @@ def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
 @pytest.fixture(scope="session")
 def tiny() -> Backbone:
     return Backbone(vocab=60, depth=2, width=24, heads=3, ffn=20, positions=64, dropout=0.0, attention_dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def suited(tiny: Backbone) -> Callable[[str], Backbone]:
+    """The name of an objective -> the tiny backbone, changed where that objective needs it."""
+    return lambda name: tiny.model_copy(update=SUITED.get(name, {}))
 
 
 @pytest.fixture(scope="session")

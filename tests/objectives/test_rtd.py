@@ -123,6 +123,15 @@ def test_the_generator_is_as_deep_and_thinner_whatever_divides() -> None:
     assert parts["rtd"] == DetectionHead()
 
 
+def test_fakes_are_drawn_and_not_the_likeliest(model: Model, packed: Packed) -> None:
+    def fakes(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        return Rtd().play(Step(model, packed)).suspicion_N
+
+    assert torch.equal(fakes(0), fakes(0))
+    assert not torch.equal(fakes(0), fakes(1))
+
+
 def test_samples_have_the_probabilities_of_the_softmax() -> None:
     logits = torch.tensor([2.0, 0.0, -1.0, float("-inf"), 1.0])
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Losses that several objectives share. Legend: M asked positions, C classes."""
+"""Losses that several objectives share. Legend: M asked positions, C classes, K pairs, W width."""
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,44 @@ def cross_entropy(logits_MC: Tensor, answers_M: Tensor) -> Tensor:
 
 
 def token_health(logits_MV: Tensor, answers_M: Tensor) -> dict[str, float]:
-    """Accuracy, the share of the most frequent prediction, and the entropy of the mean prediction in nats."""
+    """Cross entropy (`nats`), accuracy, share of the most frequent prediction, entropy of the mean one in nats."""
     if answers_M.numel() == 0:
         return {}
     logits_MV = logits_MV.detach()
     predicted_M = logits_MV.argmax(dim=-1)
     mean_V = logits_MV.float().softmax(dim=-1).mean(dim=0)
     return {
+        "nats": float(cross_entropy(logits_MV, answers_M)),
         "accuracy": float((predicted_M == answers_M).float().mean()),
         "top_share": float(predicted_M.bincount().max() / len(predicted_M)),
         "entropy": float(-torch.xlogy(mean_V, mean_V).sum()),
     }
+
+
+def info_nce(
+    query_KW: Tensor, key_KW: Tensor, *, left_out_KK: Tensor | None = None, temperature: float = 1.0
+) -> Tensor:
+    """Mean of -log softmax(q_i . k_j / temperature over j)[i] (van den Oord et al. 2018), 0 when K = 0.
+
+    The partner i is among the candidates, so that the loss is 0 or more, and log K less the loss is a lower bound of
+    the mutual information. `left_out` [K, K] are pairs (i, j) that do not count.
+    """
+    scores_KK = _matches(query_KW, key_KW, left_out_KK) / temperature
+    return cross_entropy(scores_KK, torch.arange(len(scores_KK), device=scores_KK.device))
+
+
+def match_health(query_KW: Tensor, key_KW: Tensor, *, left_out_KK: Tensor | None = None) -> dict[str, float]:
+    """How often the best match of a query is its partner, and the mean cosine of two queries: 1 when all are equal."""
+    query_KW, key_KW = query_KW.detach(), key_KW.detach()
+    best_K = _matches(query_KW, key_KW, left_out_KK).argmax(dim=1)
+    found = {"accuracy": float((best_K == torch.arange(len(best_K), device=best_K.device)).float().mean())}
+    if (k := len(best_K)) > 1:
+        sum_W = F.normalize(query_KW.float(), dim=1).sum(dim=0)
+        found["cosine"] = float((sum_W.square().sum() - k) / (k * (k - 1)))
+    return found
+
+
+def _matches(query_KW: Tensor, key_KW: Tensor, left_out_KK: Tensor | None) -> Tensor:
+    with torch.autocast(query_KW.device.type, enabled=False):  # differences of large scores
+        scores_KK = query_KW.float() @ key_KW.float().T
+    return scores_KK if left_out_KK is None else scores_KK.masked_fill(left_out_KK, float("-inf"))
