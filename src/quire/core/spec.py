@@ -48,12 +48,15 @@ class Backbone(Settings):
     """Whether linear layers and norms of the body have biases."""
     position: Literal["learned", "sinusoidal", "rotary", "relative", "none"] = "learned"
     """`relative` is XLNet's (Dai et al. 2019, Transformer-XL, section 3.3)."""
+    scale_embedding: bool = False
+    """Tokens times sqrt(width of the table) (Vaswani et al. 2017, section 3.4), lest sinusoids drown fresh ones."""
     rotary_base: float = 10_000.0
     score: Literal["scaled_dot", "dot", "additive", "bilinear"] = "scaled_dot"
+    """How a query meets a key: q k / sqrt(head), q k, v tanh(q + k), or k W q."""
     window: Size | None = None
     """Local attention: a position sees so many neighbours on either side ..."""
-    global_every: Size = 1
-    """... except in the first of every so many layers, where it sees all; 1 makes every layer global."""
+    global_every: Size | None = None
+    """... except in the first of every so many layers, where it sees all (ModernBERT: 3)."""
     rotary_base_local: float | None = None
     """The base of rotary positions in local layers, where it differs."""
     dropout: Rate = 0.1
@@ -82,7 +85,9 @@ class Backbone(Settings):
             raise ValueError(
                 f"rotary positions turn pairs, but a head is {self.width // self.heads} wide: make it even"
             )
-        if self.global_every > 1 and self.window is None:
+        if self.position == "rotary" and self.score == "additive":
+            raise ValueError("rotary positions turn products of queries and keys, which score additive has not")
+        if self.global_every and self.window is None:
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self
 
@@ -101,6 +106,10 @@ class Backbone(Settings):
         }
         kept = {name: size for name, size in sizes.items() if name not in self.meaningless}
         return self.model_copy(update=kept)
+
+    def sees_locally(self, layer: int) -> bool:
+        """Whether a layer has the window."""
+        return self.window is not None and not (self.global_every and layer % self.global_every == 0)
 
     @property
     def embedding_width(self) -> int:

@@ -93,8 +93,7 @@ class Encoder(nn.Module):
         """Embedded tokens [N, E] -> states [N, W], or [M, W] for the positions `at_M` alone."""
         x = x_NE if self.project is None else self.project(x_NE)
         for i in range(self.spec.depth):
-            local = self.spec.window is not None and i % self.spec.global_every != 0
-            seen = layout.within(self.spec.window or 0) if local else layout
+            seen = layout.within(self.spec.window or 0) if self.spec.sees_locally(i) else layout
             # Nobody looks at the other positions of the last layer.
             x = self.block(i)(x, seen, at_M if i == self.spec.depth - 1 else None)
         states: Tensor = self.norm(x)
