@@ -29,6 +29,7 @@ class Name(StrEnum):
     PRETRAINING = "pretraining"
     FINETUNING = "finetuning"
     INFERENCE = "inference"
+    STAR = "star"
 
 
 FULL = Scale(
@@ -44,7 +45,7 @@ FULL = Scale(
     samples=256,
     sentences=2000,
 )
-QUICK = replace(FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64)
+QUICK = replace(FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512))
 """A smoke test: too little for figures that anyone should quote."""
 
 

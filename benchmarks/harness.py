@@ -36,6 +36,7 @@ class Scale:
     samples: int  # sentences of an epoch of fine-tuning, which is a turn
     sentences: int  # sentences embedded in a turn
     longest: int = 256  # tokens of a sentence that are read, in fine-tuning and inference
+    lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)  # tokens of a sequence, in star
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,21 @@ from quire.train.weights import ModelFiles
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks stand beside src and are not installed
 from benchmarks import __main__ as command
-from benchmarks import finetuning, inference, peers, pretraining, show, text
+from benchmarks import finetuning, inference, peers, pretraining, show, star, text
 from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 
 TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
 SCALE = Scale(
-    pairs=2, batch=4, length=16, steps=2, skip=1, backbones={"2x32": TOY}, samples=16, sentences=24, longest=24
+    pairs=2,
+    batch=4,
+    length=16,
+    steps=2,
+    skip=1,
+    backbones={"2x32": TOY},
+    samples=16,
+    sentences=24,
+    longest=24,
+    lengths=(16, 32, 64),
 )
 MEASURES: dict[str, Callable[..., Result]] = {
     "pretraining": pretraining.measure,
@@ -184,7 +194,29 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     began, *found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert began["threads"] == torch.get_num_threads()
     assert {"processor", "torch", "transformers"} <= began["environment"].keys()
-    assert [record["peer"] for record in found if record["record"] == "row"] == PEERS["inference"]
+    rows = [record["peer"] for record in found if record["record"] == "row"]
+    assert rows == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3]
+
+
+def test_star_counts_memory_exactly_and_fits_the_exponents(base: Base, tmp_path: Path) -> None:
+    scale = replace(SCALE, pairs=1, lengths=(128, 256, 512))
+    found = star.measure([], base, scale, tmp_path)
+    assert [row.peer for row in found.rows] == [star.FUSED, star.NAIVE] * 3
+    assert {row.work for row in found.rows} == {512}
+    assert found.agreements[0].difference < 1e-4
+    memory = {
+        line.partition(":")[0]: float(line.partition("that of memory is ")[2].split()[0])
+        for line in found.remarks
+        if "that of memory is" in line
+    }
+    assert abs(memory[star.STAR] - 1) < 0.02 < 0.15 < memory[star.NAIVE] - 1
+    assert "quicker than full attention, fused from" in found.remarks[-1]
+
+
+def test_exponents_are_slopes() -> None:
+    assert star.exponent({n: 3.0 * n**1.5 for n in (2, 8, 64)}) == pytest.approx(1.5)
+    assert star.winning((1, 2, 3, 4), (1, 3, 4)) == "3"
+    assert star.winning((1, 2), (1,)) == "more than the longest of these"
 
 
 def test_one_label_cannot_be_learnt(base: Base, tmp_path: Path) -> None:
