@@ -4,13 +4,14 @@ Theirs is padded and masked, ours is packed; lengths are mixed and hold 1 and th
 what holds for 64 wide heads may fail for 5. Legend: S sequences, L longest, N positions of all sequences.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -27,7 +28,7 @@ VOCAB, POSITIONS, PAD = 23, 11, 1
 
 @dataclass(frozen=True)
 class Sizes:
-    """What hypothesis draws of a model."""
+    """What hypothesis draws of a model; each family takes what it has."""
 
     heads: int = 3
     head_width: int = 5
@@ -36,25 +37,17 @@ class Sizes:
     segments: int = 2
     act: str = "gelu"
     eps: float = 1e-12
+    embedding: int = 4
+    shared: bool = True
+    languages: int = 3
+    sinusoidal: bool = False
+    reach: int = 2
+    every: int = 2
     key: int = 0
 
-    def config(self, family: str) -> Any:
-        offset = PAD + 1 if family == "Roberta" else 0
-        return getattr(transformers, f"{family}Config")(
-            vocab_size=VOCAB,
-            hidden_size=self.heads * self.head_width,
-            num_hidden_layers=self.depth,
-            num_attention_heads=self.heads,
-            intermediate_size=self.ffn,
-            max_position_embeddings=POSITIONS + offset,
-            type_vocab_size=self.segments,
-            hidden_act=self.act,
-            layer_norm_eps=self.eps,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-            pad_token_id=PAD,
-            num_labels=3,
-        )
+    @property
+    def width(self) -> int:
+        return self.heads * self.head_width
 
 
 SIZES = st.builds(
@@ -66,23 +59,97 @@ SIZES = st.builds(
     segments=st.sampled_from([1, 2]),
     act=st.sampled_from(["gelu", "gelu_new", "relu"]),
     eps=st.sampled_from([1e-12, 1e-5, 1e-2]),
+    embedding=st.sampled_from([4, 7]),
+    shared=st.booleans(),
+    languages=st.sampled_from([1, 3]),
+    sinusoidal=st.booleans(),
+    reach=st.integers(1, 4),
+    every=st.integers(1, 3),
     key=st.integers(0, 99),
 )
 FEW = settings(max_examples=8)
+
+
+def _fit(family: str, sizes: Sizes) -> Sizes:
+    """What the family can have. A head of RoBERTa and ELECTRA is gelu whatever the body is, so only gelu is read."""
+    if family in ("Roberta", "Electra"):
+        sizes = replace(sizes, act="gelu")
+    if family == "Albert" and sizes.width == sizes.embedding:
+        sizes = replace(sizes, embedding=sizes.embedding + 1)
+    if family == "ModernBert" and sizes.head_width % 2:  # pairs are turned
+        sizes = replace(sizes, head_width=2 * sizes.head_width)
+    return sizes
+
+
+def _config(family: str, sizes: Sizes) -> Any:
+    """Their configuration."""
+    common = {"vocab_size": VOCAB, "max_position_embeddings": POSITIONS, "pad_token_id": PAD}
+    body = {
+        "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.depth,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.ffn,
+    }
+    bert = {
+        **body,
+        "type_vocab_size": sizes.segments,
+        "hidden_act": sizes.act,
+        "layer_norm_eps": sizes.eps,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
+    own: dict[str, dict[str, Any]] = {
+        "Bert": bert,
+        "Roberta": {**bert, "max_position_embeddings": POSITIONS + PAD + 1},
+        "Electra": {**bert, "embedding_size": sizes.embedding},
+        "Albert": {
+            **bert,
+            "embedding_size": sizes.embedding,
+            "num_hidden_groups": 1 if sizes.shared else sizes.depth,
+        },
+        "ModernBert": {
+            **body,
+            "hidden_activation": sizes.act,
+            "classifier_activation": sizes.act,
+            "norm_eps": sizes.eps,
+            "local_attention": 2 * sizes.reach,
+            "layer_types": ["sliding_attention" if i % sizes.every else "full_attention" for i in range(sizes.depth)],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "default", "rope_theta": 160.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10.0},
+            },
+        },
+        "XLM": {
+            "emb_dim": sizes.width,
+            "n_layers": sizes.depth,
+            "n_heads": sizes.heads,
+            "layer_norm_eps": sizes.eps,
+            "gelu_activation": sizes.act != "relu",
+            "sinusoidal_embeddings": sizes.sinusoidal,
+            "n_langs": sizes.languages,
+        },
+    }
+    return getattr(transformers, f"{family}Config")(**{**common, **own[family]})
 
 
 class Twin:
     """One model of theirs with every parameter drawn, and ours with the same weights; one batch for both."""
 
     def __init__(self, family: str, task: str, sizes: Sizes) -> None:
-        config = sizes.config(family)
+        sizes = _fit(family, sizes)
+        config = _config(family, sizes)
+        config.num_labels = 2 if task == "ForPreTraining" else 3
+        self.family = family
         self.theirs = getattr(transformers, family + task)(config).eval()
         draw = torch.Generator().manual_seed(seed_of("parity", sizes.key))
+        self.fixed = "transformer.position_embeddings.weight" if family == "XLM" and sizes.sinusoidal else ""
         with torch.no_grad():
-            for parameter in self.theirs.parameters():
-                parameter.normal_(std=0.3, generator=draw)
+            for name, parameter in self.theirs.named_parameters():
+                if not self.fixed.endswith(name):
+                    parameter.normal_(std=0.3, generator=draw)
         self.config = config.to_dict()
         found = import_tensors(self.theirs.state_dict(), self.config, where=Path("theirs"))
+        assert all("pooler" in name for name in found.unused)  # RoBERTa's, which no head of theirs takes
         self.model = Model(found.backbone, found.heads).eval()
         self.model.load_state_dict(found.state)
         self.examples = _examples(sizes)
@@ -91,8 +158,11 @@ class Twin:
 
     def ask(self, **labels: Tensor) -> Any:
         """Their outputs for the padded batch."""
-        ids, segments, mask = (_padded([getattr(e, name) for e in self.examples], fill) for name, fill in _FIELDS)
-        return self.theirs(input_ids=ids, token_type_ids=segments, attention_mask=(mask != IGNORE).long(), **labels)
+        ids, segments, languages, truth = (
+            _padded([getattr(e, name) for e in self.examples], fill) for name, fill in _FIELDS
+        )
+        more = {"XLM": {"langs": languages}, "ModernBert": {}}.get(self.family, {"token_type_ids": segments})
+        return self.theirs(input_ids=ids, attention_mask=(truth != IGNORE).long(), **more, **labels)
 
     def close(self, ours: Tensor, theirs_SL: Tensor) -> None:
         """Our values [N, ...] against their padded ones [S, L, ...] at real positions."""
@@ -100,18 +170,24 @@ class Twin:
         for piece, padded in zip(pieces, theirs_SL.detach(), strict=True):
             torch.testing.assert_close(torch.as_tensor(piece), padded[: len(piece)], atol=1e-5, rtol=1e-5)
 
+    def close_first(self, ours: Tensor, theirs_SC: Tensor) -> None:
+        """Our scores [S, C] of sequences against theirs, in the order of the examples."""
+        back = torch.from_numpy(np.argsort(self.batch.order))
+        torch.testing.assert_close(ours[back], theirs_SC, atol=1e-5, rtol=1e-5)
+
     def same_gradients(self, ours: Tensor, theirs: Tensor) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
         theirs.backward()  # type: ignore[no-untyped-call]
         ours.backward()  # type: ignore[no-untyped-call]
         named = dict(self.theirs.named_parameters())
         grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named.items()}
+        grads |= {self.fixed: named[self.fixed]} if self.fixed else {}
         expected = import_tensors(grads, self.config, where=Path("theirs")).state
         for name, parameter in self.model.named_parameters():
             torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-4, msg=f"gradient of {name}")
 
 
-_FIELDS = (("tokens", PAD), ("segments", 0), ("truth", IGNORE))
+_FIELDS = (("tokens", PAD), ("segments", 0), ("languages", 0), ("truth", IGNORE))
 
 
 def _examples(sizes: Sizes) -> list[Example]:
@@ -121,9 +197,11 @@ def _examples(sizes: Sizes) -> list[Example]:
     for length in draw.permutation(lengths):
         tokens, segments = draw.integers(2, VOCAB, size=length), draw.integers(sizes.segments, size=length)
         free = np.ones(length, dtype=bool)
-        example = Example(tokens, draw.integers(2, VOCAB, size=length), free, free, segments)
+        languages = draw.integers(sizes.languages, size=length)
+        example = Example(tokens, draw.integers(2, VOCAB, size=length), free, free, segments, languages=languages)
         example = example.ask("mlm", draw.random(length) < 0.4, tokens)
-        made.append(example.label("pair", int(draw.integers(2))).label("classify", int(draw.integers(3))))
+        example = example.label("pair", int(draw.integers(2))).label("classify", int(draw.integers(3)))
+        made.append(example.label("rtd", draw.integers(2, size=length), at=free))
     return made
 
 
@@ -132,54 +210,61 @@ def _padded(rows: list[Any], fill: int) -> Tensor:
     return torch.tensor([[*row.tolist(), *[fill] * (POSITIONS - len(row))] for row in rows])
 
 
-def _labels(twin: Twin, slot: str) -> Tensor:
-    return _padded([example.answers[slot] for example in twin.examples], IGNORE)
+def _labels(twin: Twin, slot: str, *, pad: int = IGNORE) -> Tensor:
+    return _padded([example.answers[slot] for example in twin.examples], pad)
 
 
 def _first(twin: Twin, slot: str) -> Tensor:
     return torch.tensor([int(example.answers[slot][0]) for example in twin.examples])
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "Electra", "ModernBert", "XLM"])
 @given(sizes=SIZES)
 @FEW
 def test_states(family: str, sizes: Sizes) -> None:
-    twin = Twin(family, "Model", _fit(family, sizes))
+    twin = Twin(family, "Model", sizes)
     twin.close(twin.step.encode(), twin.ask().last_hidden_state)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "Electra", "ModernBert", "XLM"])
 @given(sizes=SIZES)
 @FEW
 def test_masked_tokens(family: str, sizes: Sizes) -> None:
-    twin = Twin(family, "ForMaskedLM", _fit(family, sizes))
+    twin = Twin(family, "WithLMHeadModel" if family == "XLM" else "ForMaskedLM", sizes)
     theirs = twin.ask(labels=_labels(twin, "mlm"))
     twin.close(twin.step.scores("mlm", torch.arange(len(twin.batch.tokens))), theirs.logits)
     twin.same_gradients(cross_entropy(twin.step.logits("mlm"), twin.step.answers("mlm")), theirs.loss)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta"])
+@given(sizes=SIZES)
+@FEW
+def test_replaced_tokens(sizes: Sizes) -> None:
+    twin = Twin("Electra", "ForPreTraining", sizes)
+    theirs = twin.ask(labels=_labels(twin, "rtd", pad=0))  # all real tokens count, the padding does not
+    scores = twin.step.logits("rtd")
+    twin.close(scores, theirs.logits)
+    twin.same_gradients(F.binary_cross_entropy_with_logits(scores, twin.step.answers("rtd").float()), theirs.loss)
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert"])
 @given(sizes=SIZES)
 @FEW
 def test_classes(family: str, sizes: Sizes) -> None:
-    twin = Twin(family, "ForSequenceClassification", _fit(family, sizes))
+    twin = Twin(family, "ForSequenceClassification", sizes)
     theirs = twin.ask(labels=_first(twin, "classify"))
-    back = torch.from_numpy(np.argsort(twin.batch.order))
-    torch.testing.assert_close(twin.step.logits("classify")[back], theirs.logits, atol=1e-5, rtol=1e-5)
+    twin.close_first(twin.step.logits("classify"), theirs.logits)
     twin.same_gradients(cross_entropy(twin.step.logits("classify"), twin.step.answers("classify")), theirs.loss)
 
 
+@pytest.mark.parametrize(
+    ("family", "label", "scores"),
+    [("Bert", "next_sentence_label", "seq_relationship_logits"), ("Albert", "sentence_order_label", "sop_logits")],
+)
 @given(sizes=SIZES)
 @FEW
-def test_masked_tokens_and_next_sentences_in_one_pass(sizes: Sizes) -> None:
-    twin = Twin("Bert", "ForPreTraining", sizes)
-    theirs = twin.ask(labels=_labels(twin, "mlm"), next_sentence_label=_first(twin, "pair"))
-    back = torch.from_numpy(np.argsort(twin.batch.order))
-    torch.testing.assert_close(twin.step.logits("pair")[back], theirs.seq_relationship_logits, atol=1e-5, rtol=1e-5)
+def test_masked_tokens_and_sentence_pairs_in_one_pass(family: str, label: str, scores: str, sizes: Sizes) -> None:
+    twin = Twin(family, "ForPreTraining", sizes)
+    theirs = twin.ask(labels=_labels(twin, "mlm"), **{label: _first(twin, "pair")})
+    twin.close_first(twin.step.logits("pair"), getattr(theirs, scores))
     ours = [cross_entropy(twin.step.logits(slot), twin.step.answers(slot)) for slot in ("mlm", "pair")]
     twin.same_gradients(ours[0] + ours[1], theirs.loss)
-
-
-def _fit(family: str, sizes: Sizes) -> Sizes:
-    """RoBERTa's masked-token head is gelu whatever the body is, so only gelu can be read."""
-    return Sizes(**{**vars(sizes), "act": "gelu"}) if family == "Roberta" else sizes

@@ -26,7 +26,7 @@ def sinusoids(positions_N: Tensor, *, width: int) -> Tensor:
     depends on k alone. tensor2tensor lays all sines before all cosines; XLM follows the paper, as this does.
     """
     place_P, row_N = torch.unique(positions_N, return_inverse=True)
-    turn_PK = angles(place_P, base=_BASE, width=width + width % 2)
+    turn_PK = angles(place_P, base=_BASE, width=width)
     return torch.stack((turn_PK.sin(), turn_PK.cos()), dim=-1).flatten(1)[:, :width][row_N]
 
 

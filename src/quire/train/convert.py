@@ -158,7 +158,7 @@ def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float) -> di
             outputs, dropped = len(named[last]), place in family.dropped
             if outputs:
                 found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
-    return found
+    return {place: found[place] for place in family.places(found)}
 
 
 def _rows(family: Family, backbone: Backbone, heads: Mapping[str, HeadSpec], where: Path) -> list[Row]:
