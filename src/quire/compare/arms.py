@@ -62,10 +62,6 @@ class Contender:
     def home(self) -> Path:
         return self.bench.folder / "arms" / self.name
 
-    @property
-    def title(self) -> str:
-        return self.bench.settings.recipe.title or self.name
-
     def job(self, seed: int) -> Job:
         """Pre-training with one seed."""
         return self.bench.material.job(steps=self.plan.steps, seed=self.bench.settings.seed + seed)
@@ -104,7 +100,7 @@ class Contender:
         home = self.home / f"seed-{seed}"
         record = home / "pretrained.json"
         if not record.exists():
-            self.bench.check_stop(f"{self.title}, seed {seed}")
+            self.bench.check_stop(f"{self.name}, seed {seed}")
             job, material = self.job(seed), self.bench.material
             model = material.model(job)
             start = moment(self._watch(model), step=0, tokens=0)
@@ -112,7 +108,7 @@ class Contender:
                 model,
                 job,
                 folder=home / "pretrain",
-                title=f"{self.title}, seed {seed}",
+                title=f"{self.name}, seed {seed}",
                 progress=self.bench.progress,
                 stop=self.bench.stop,
                 watch=lambda _: self._watch(model),
@@ -130,7 +126,7 @@ class Contender:
                 points=points,
                 alarms=alarms(points[-1], self.yardstick),
             )
-            material.save(model, home / "base", card=f"# {self.title}, pre-trained for a comparison\n")
+            material.save(model, home / "base", card=f"# {self.name}, pre-trained for a comparison\n")
             write_whole(record, found.model_dump_json())
             shutil.rmtree(home / "pretrain" / "checkpoints", ignore_errors=True)
         return parse(Pretrained, json.loads(record.read_text(encoding="utf-8")), where=str(record))
@@ -150,7 +146,7 @@ class Contender:
         """The arm as a study knows it: what was pre-trained is fine-tuned on the labels of `bench`."""
 
         def train(_: Bench, seed: int, home: Path) -> tuple[Predictor, Run]:
-            title = f"{self.title}, fine-tuned, seed {seed}"
+            title = f"{self.name}, fine-tuned, seed {seed}"
             network, run = fine_tune(bench, self.body(seed), seed=seed, home=home, title=title)
             before = self.pretrained(seed).cost
             cost = Cost(
@@ -160,8 +156,12 @@ class Contender:
             )
             return network, run.model_copy(update={"cost": cost})
 
-        how = f"Pre-trained from nothing ({self.plan.steps:,} updates a seed), then all weights fitted to the labels."
-        return ArmPlan(self.name, self.title, how, train)
+        recipe = self.bench.settings.recipe
+        how = (
+            f"{recipe.title} ({recipe.cite}) at a common size: pre-trained from nothing for "
+            f"{self.plan.steps:,} updates with each seed, then all weights fitted to the labels."
+        )
+        return ArmPlan(self.name, self.name, how, train)
 
 
 def moment(row: Mapping[str, float], *, step: int, tokens: int) -> HeldOut:
@@ -171,15 +171,15 @@ def moment(row: Mapping[str, float], *, step: int, tokens: int) -> HeldOut:
     return HeldOut(step=step, tokens=tokens, losses=losses, figures=figures)
 
 
-def control(bench: Bench) -> ArmPlan:
-    """The network of the first arm, fine-tuned from random weights: what pre-training has to beat."""
+def control(bench: Bench, name: str) -> ArmPlan:
+    """The network of the arm called `name`, fine-tuned from random weights: what pre-training has to beat."""
 
     def train(_: Bench, seed: int, home: Path) -> tuple[Predictor, Run]:
         files = ModelFiles(bench.material.files.backbone, heads={}, state={})
-        return fine_tune(bench, files, seed=seed, home=home, title=f"Not pre-trained, seed {seed}")
+        return fine_tune(bench, files, seed=seed, home=home, title=f"not pre-trained, seed {seed}")
 
-    how = f"The network of {bench.settings.recipe.title} with random weights, fitted to the labels alone."
-    return ArmPlan("scratch", "Not pre-trained", how, train)
+    how = f"The network of {name} with random weights, fitted to the labels alone."
+    return ArmPlan("scratch", "not pre-trained", how, train)
 
 
 def fine_tune(bench: Bench, files: ModelFiles, *, seed: int, home: Path, title: str) -> tuple[Predictor, Run]:

@@ -5,7 +5,6 @@ Legend: S sequences, W width.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -73,7 +72,7 @@ def _means(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 def spread(step: Step) -> float:
     """How far sentence vectors (means of states) lie from their centre, against the mean of their lengths."""
-    vectors_SW = mean_states(step)
+    vectors_SW = mean_states(step).detach()
     away = (vectors_SW - vectors_SW.mean(dim=0)).norm(dim=1).mean()
     return float(away / vectors_SW.norm(dim=1).mean().clamp(min=1e-9))
 

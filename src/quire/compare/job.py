@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from quire.judge import verdict
 from quire.predict import load
 from quire.pretrain import Material
 from quire.report import model_card, render
+from quire.text.audit import audit
 from quire.text.split import few
 from quire.train.feed import Feed
 from quire.train.progress import Progress
@@ -28,7 +29,7 @@ from quire.train.safe import write_whole
 from quire.train.signals import StopRequest
 
 BASELINES = ("majority", "tfidf")
-"""Arms of `quire adapt` that need no network and stand in every comparison."""
+"""Arms of `quire adapt` that need no network: they stand in every comparison, but are not what is selected."""
 
 
 def contenders(
@@ -68,7 +69,7 @@ def execute(settings: CompareSettings, arms: Sequence[Contender]) -> list[Outcom
     for warning in warnings(first.task):
         first.progress.say(f"Warning: {warning}")
     for arm in arms:
-        first.progress.say(f"{arm.title}: {arm.plan.steps:,} updates of about {arm.plan.tokens:,.0f} tokens a seed")
+        first.progress.say(f"{arm.name}: {arm.plan.steps:,} updates of about {arm.plan.tokens:,.0f} tokens a seed")
     pretrained = [arm.pretrained(seed) for arm in arms for seed in range(settings.seeds)]
     for found in pretrained:
         for alarm in found.alarms:
@@ -84,9 +85,9 @@ def _judged(
     benches = {arm.name: _labelled(arm.bench, task, folder) for arm in arms}
     first = benches[arms[0].name]
     plans = [plan for plan in adapt_arms(first) if plan.name in BASELINES]
-    plans += [control(first), *(arm.arm(benches[arm.name]) for arm in arms)]
+    plans += [control(first, arms[0].name), *(arm.arm(benches[arm.name]) for arm in arms)]
     trained = [Trained.of(first, plan) for plan in plans]
-    chosen = max(trained, key=lambda arm: arm.dev)
+    chosen = max((arm for arm in trained if arm.plan.name in benches), key=lambda arm: arm.dev)
     labels = "all labels" if per_class is None else f"{per_class} labels a class"
     gathered = study(
         first,
@@ -95,7 +96,7 @@ def _judged(
         budget=f"{budget_in_words(settings)}; fine-tuned on {labels}",
         pretraining=_yardsticks(arms[0]),
     ).model_copy(update={"pretrained": tuple(pretrained)})
-    return _written(folder, gathered, {arm.plan.name: arm.folders[arm.best] for arm in trained}, trained)
+    return _written(folder, gathered, trained)
 
 
 def budget_in_words(settings: CompareSettings) -> str:
@@ -122,9 +123,9 @@ def _labelled(bench: Bench, task: Task, folder: Path) -> Bench:
 def _with_labels(task: Task, per_class: int | None, *, seed: int) -> Task:
     if per_class is None:
         return task
-    kept = few(task.train.records, per_class=per_class, seed=seed)
     origin = f"{per_class} a class of {task.train.origin}, drawn with seed {seed}"
-    return replace(task, train=replace(task.train, records=tuple(kept), origin=origin))
+    train = replace(task.train, records=tuple(few(task.train.records, per_class=per_class, seed=seed)), origin=origin)
+    return replace(task, train=train, audit=audit(train.records, dev=task.dev.records, test=task.test.records))
 
 
 def _yardsticks(arm: Contender) -> Pretraining:
@@ -139,9 +140,10 @@ def _yardsticks(arm: Contender) -> Pretraining:
     )
 
 
-def _written(folder: Path, found: Study, homes: Mapping[str, Path], trained: Sequence[Trained]) -> Outcome:
+def _written(folder: Path, found: Study, trained: Sequence[Trained]) -> Outcome:
     judged, report, model = verdict(found), folder / "report.html", folder / "model"
-    load(homes[found.selected]).save(model, card=model_card(found, judged))
+    [best] = [arm.folders[arm.best] for arm in trained if arm.plan.name == found.selected]
+    load(best).save(model, card=model_card(found, judged))
     write_whole(report, render(found, judged))
     write_whole(folder / "results.json", found.to_json())
     for home in {path for arm in trained for path in arm.folders}:

@@ -137,7 +137,8 @@ def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mappi
             tokens, nats, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)], linewidth=1.6
         )
     _yardsticks(axes, yardstick)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e5 else f"{value:g}")
+    unit, letter = (1e6, "M") if axes.get_xlim()[1] >= 1e6 else (1e3, "k")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g} {letter}")
     axes.set_xlabel("tokens seen")
     axes.set_ylabel("held-out loss, nats per asked token")
     names = ", ".join(colors)
