@@ -82,7 +82,7 @@ def test_measuring_repeats_itself_and_leaves_the_model_as_it_was(
 def test_spread_is_the_formula(tiny: Backbone, world: World, passage: Callable[[int, Rng], Passage]) -> None:
     examples = [Example.of(world.vocab, passage(n, rng(n))) for n in (4, 9, 9)]
     step = Step(Model(tiny, {}, seed=2).eval(), Packed(Batch.pack(examples)))
-    states, lengths = step.encode(), step.batch.lengths.tolist()
+    states, lengths = step.encode().detach(), step.batch.lengths.tolist()
     vectors = torch.stack([piece.mean(dim=0) for piece in torch.split(states, lengths)])
     expected = (vectors - vectors.mean(dim=0)).norm(dim=1).mean() / vectors.norm(dim=1).mean()
     assert spread(step) == pytest.approx(float(expected), rel=1e-5)
