@@ -90,6 +90,29 @@ def test_layer_1_is_not_layer_11() -> None:
     assert len(found) == len(list(deep.parameters()))
 
 
+def test_shared_layers_are_one_and_a_final_norm_is_of_the_last() -> None:
+    spec = Backbone(vocab=9, depth=6, groups=2, width=4, embedding=2, heads=1, ffn=4, positions=4, norm_first=True)
+    found = scales(Full(layer_decay=0.5, head_scale=3.0), Model(spec, {"pair": SequenceHead(outputs=2)}))
+    for part, scale in (("embeddings", 0.25), ("project", 0.25), ("blocks.0", 0.5), ("blocks.1", 1.0), ("norm", 1.0)):
+        assert {s for name, s in found.items() if name.startswith(f"backbone.{part}.")} == {scale}, part
+    with pytest.raises(BadInput, match="freeze 3: the model has 2 layers of its own"):
+        Full(freeze=3).prepare(Model(spec, {}))
+
+
+def test_layers_of_a_further_body_are_counted_from_the_top_and_are_no_head() -> None:
+    spec = Backbone(vocab=9, depth=3, width=4, heads=1, ffn=4, positions=4)
+    small = spec.model_copy(update={"depth": 2, "embedding": 4, "width": 2})
+    model = Model(spec, {"generator": small, "mlm": TokenHead(of="generator")})
+    found = scales(Full(layer_decay=0.5, head_scale=3.0), model)
+    for part, scale in (("project", 0.125), ("blocks.0", 0.5), ("blocks.1", 1.0)):
+        assert {s for name, s in found.items() if name.startswith(f"bodies.generator.{part}.")} == {scale}, part
+    strategy = Full(freeze=2, thaw_at=1)
+    strategy.prepare(model)
+    assert {name.split(".")[3] for name in learning(model) if name.startswith("bodies.generator.blocks.")} == {"1"}
+    strategy.before_step(model, 0)
+    assert all(name.startswith("heads.") for name in learning(model))
+
+
 @pytest.mark.parametrize("freeze", [0, 1, 2])
 def test_freeze_keeps_the_embeddings_and_the_first_layers(model: Model, freeze: int) -> None:
     found = learning(Full(freeze=freeze).prepare(model))

@@ -15,7 +15,8 @@ class Full(Strategy):
     The embeddings count as the layer below the first (the authors' code leaves them at the full rate, so that they
     learn faster than layer 0). Heads have `head_scale` times the rate. `freeze` keeps the embeddings and the first
     `freeze` layers as they are; `thaw_at` keeps the whole body frozen for its first steps, so that a fresh head does
-    not damage it.
+    not damage it. Layers that share their weights are one layer here; those of further bodies (ELECTRA's generator)
+    are counted from the top, as the backbone's are.
     """
 
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -24,14 +25,16 @@ class Full(Strategy):
     thaw_at: Annotated[int, Field(ge=0)] = 0
 
     def prepare(self, model: Model) -> Model:
-        if self.freeze > model.spec.depth:
-            raise BadInput(f"strategy.full.freeze {self.freeze}: the model has {model.spec.depth} layers; take fewer")
+        if self.freeze > _depth(model):
+            raise BadInput(
+                f"strategy.full.freeze {self.freeze}: the model has {_depth(model)} layers of its own; take fewer"
+            )
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self._learns(name, model))
         return model
 
     def groups(self, model: Model) -> list[Group]:
-        depth = model.spec.depth
+        depth = _depth(model)
         by_layer: dict[int, Group] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -42,17 +45,31 @@ class Full(Strategy):
 
     def before_step(self, model: Model, t: int) -> None:
         if self.thaw_at:  # a function of t alone, so that a resumed run thaws as an undisturbed one does
-            for name, parameter in model.backbone.named_parameters(prefix="backbone"):
-                parameter.requires_grad_(t >= self.thaw_at and self._learns(name, model))
+            for name, parameter in model.named_parameters():
+                if not name.startswith("heads."):
+                    parameter.requires_grad_(t >= self.thaw_at and self._learns(name, model))
 
     def _learns(self, name: str, model: Model) -> bool:
         return not self.freeze or _layer(name, model) >= self.freeze
 
 
+def _depth(model: Model, body: str = "backbone") -> int:
+    return len(list(model.get_submodule(f"{body}.blocks").children()))
+
+
 def _layer(name: str, model: Model) -> int:
-    """-1 for the embeddings, k for block k, depth for heads."""
-    if name.startswith("backbone.embeddings."):
-        return -1
-    if name.startswith("backbone.blocks."):
-        return int(name.split(".")[2])
-    return model.spec.depth
+    """-1 for the embeddings and what leads from them, k for block k, the last block's for a norm behind it, depth for
+    heads."""
+    depth = above = _depth(model)
+    part, *rest = name.split(".")
+    if part == "heads":
+        return depth
+    if part == "bodies":
+        body, *rest = rest
+        above = _depth(model, f"bodies.{body}")
+    match rest:
+        case ["blocks", k, *_]:
+            return max(int(k) + depth - above, 0)
+        case ["norm", *_]:
+            return depth - 1
+    return -1
