@@ -1,6 +1,7 @@
 """What every compressor promises: a printable plan, a new model, and the old one as it was."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,17 @@ NAMES = list(catalogue(Compressor))  # type: ignore[type-abstract]
 Draw = Callable[[int, Rng], Passage]
 
 
-@pytest.fixture(scope="module")
-def model(tiny: Backbone) -> Model:
-    spec = tiny.model_copy(update={"init_std": 0.2, "dropout": 0.1})
+BODIES: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "modern": {"position": "rotary", "gated": True, "bias": False, "norm": "rms", "norm_first": True, "window": 4},
+    "albert": {"groups": 1, "embedding": 12},
+    "bilinear": {"score": "bilinear", "position": "sinusoidal"},
+}
+
+
+@pytest.fixture(scope="module", params=BODIES)
+def model(tiny: Backbone, request: pytest.FixtureRequest) -> Model:
+    spec = tiny.model_copy(update={"init_std": 0.2, "dropout": 0.1, **BODIES[request.param]})
     return Model(spec, {"mlm": TokenHead(), "classify": SequenceHead(outputs=3)}, seed=1)
 
 

@@ -64,7 +64,7 @@ class Int8Linear(nn.Module):
 
     weight: Tensor
     scale: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
     def __init__(self, linear: nn.Module, *, reduce_range: bool) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Int8Linear(nn.Module):
         weight, scale = quantise_rows(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
-        self.register_buffer("bias", linear.bias.detach().clone())
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
         self.reduce_range = reduce_range
         self._packed: Any = None
 
@@ -97,8 +97,8 @@ class Int8Linear(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> "Int8Linear":
         twin = Int8Linear.__new__(Int8Linear)
         nn.Module.__init__(twin)
-        for name, buffer in self.named_buffers():
-            twin.register_buffer(name, buffer.clone())
+        for name, buffer in self._buffers.items():
+            twin.register_buffer(name, None if buffer is None else buffer.clone())
         twin.reduce_range, twin._packed = self.reduce_range, None
         return twin
 
