@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from quire import recipe
 from quire.core.example import IGNORE, Batch, Example, Passage, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone, DetectionHead, TokenHead
@@ -111,10 +112,11 @@ def test_the_detector_reaches_the_generator_by_the_embeddings_alone(model: Model
 
 
 def test_the_generator_is_as_deep_and_thinner_whatever_divides() -> None:
-    small = smaller(Backbone(width=256, heads=4, ffn=1024, embedding=128), share=0.25)
-    assert (small.width, small.heads, small.ffn, small.depth, small.embedding) == (64, 1, 256, 12, 128)
-    base = smaller(Backbone(), share=1 / 3)
-    assert (base.width, base.heads, base.ffn, base.embedding) == (256, 4, 1024, 768)
+    for name, widths in (("electra-small", (64, 1, 256, 128)), ("electra-base", (256, 4, 1024, 768))):
+        system = recipe.load(name)
+        assert system.backbone is not None
+        found = smaller(system.backbone, share=system.objectives[0].model_dump(mode="json")["rtd"]["generator"])
+        assert (found.width, found.heads, found.ffn, found.embedding) == widths
     for width in (6, 36, 100, 312, 1000):
         odd = smaller(Backbone(width=width, heads=1, position="rotary"), share=0.3)
         assert abs(odd.width - 0.3 * width) <= odd.heads + 1
