@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from quire.compress.quantize import DynamicInt8
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example
 from quire.core.random import rng
-from quire.core.spec import Backbone, Star
+from quire.core.spec import Backbone, Star, TokenHead
 from quire.core.visibility import Causal, Full, Visibility
 from quire.nn.model import Model, Packed, Step
 from quire.nn.star import Topology
 from quire.train.machine import counted
+from quire.train.weights import read_model, save_model
 
 SPEC = Star(vocab=60, depth=2, width=24, heads=3, positions=400, segments=0, init_std=0.3, dropout=0.0)
 
@@ -149,3 +151,21 @@ def test_int8_is_near() -> None:
     small = DynamicInt8().apply(body, DynamicInt8().plan(body))
     was, now = states(body, drawn(9))[0], states(small, drawn(9))[0]
     assert F.cosine_similarity(was, now).min() > 0.95
+
+
+def test_a_folder_keeps_it(tmp_path: Path) -> None:
+    """No class of theirs has its shape, so the folder is in our names."""
+    saved, heads = Model(SPEC, {"mlm": TokenHead()}, seed=3), {"mlm": TokenHead()}
+    save_model(
+        tmp_path / "model",
+        backbone=SPEC,
+        heads=heads,
+        state=saved.state_dict(),
+        labels=None,
+        tokenizer_saver=lambda _: None,
+        card="",
+        extra={},
+    )
+    found = read_model(tmp_path / "model")
+    assert found.backbone == SPEC
+    torch.testing.assert_close(dict(found.state), dict(saved.state_dict()), rtol=0, atol=0)
