@@ -162,3 +162,24 @@ def test_backbones_without_segments_work(corpus: Path, tmp_path: Path) -> None:
     spec = Backbone(depth=1, width=16, heads=2, ffn=16, positions=40, segments=0)
     folder = pretrain(tiny_recipe(backbone=spec), corpus=[corpus], out=tmp_path / "run")
     assert read_model(folder).backbone.segments == 0
+
+
+def test_start_takes_weights_and_tokenizer_from_a_folder_and_the_rest_from_the_recipe(
+    corpus: Path, tmp_path: Path
+) -> None:
+    first = pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "first")
+    other = tiny_recipe(backbone={"depth": 3}, train={"steps": 1, "batch": 4, "lr": 1e-9, "warmup": 0})
+    second = pretrain(other, corpus=[corpus], out=tmp_path / "second", start=str(first))
+    assert read_model(second).backbone == read_model(first).backbone, "the folder's architecture, not the recipe's"
+    for name, tensor in read_model(second).state.items():
+        np.testing.assert_allclose(tensor, read_model(first).state[name], atol=1e-6, err_msg=name)
+    assert Tokenizer.load(second).fingerprint == Tokenizer.load(first).fingerprint
+    with pytest.raises(BadInput, match="no such folder"):
+        pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "third", start=str(tmp_path / "nowhere"))
+
+
+def test_objectives_in_a_wrong_order_are_refused_before_training(corpus: Path, tmp_path: Path) -> None:
+    wrong = tiny_recipe(data={"shape": "sentence-pairs", "length": 24}, objectives=["mlm", "pair"])
+    with pytest.raises(BadInput, match="list it before"):
+        pretrain(wrong, corpus=[corpus], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

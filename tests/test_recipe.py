@@ -8,9 +8,10 @@ import yaml
 
 from quire import recipe
 from quire.core.config import parse, write_yaml
-from quire.core.errors import BadInput
+from quire.core.errors import BadInput, Stopped
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
+from quire.train.signals import StopRequest
 from quire.train.weights import read_model
 
 LEAST = {"cite": "me 2026", "survey": "x", "backbone": {}, "train": {"steps": 5}}
@@ -66,6 +67,19 @@ def test_a_recipe_trains_at_toy_size_and_its_loss_falls(name: str, corpus: Path,
     files = read_model(folder)
     assert files.heads.keys() >= {objective.slot for objective in small.objectives} - {"dim"}  # states alone answer it
     assert parse(Recipe, yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()), where="x") == small
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_a_recipe_that_is_stopped_and_goes_on_gives_the_same_weights(name: str, corpus: Path, tmp_path: Path) -> None:
+    small = recipe.load(name).shrunk()
+    small = small.model_copy(update={"train": small.train.model_copy(update={"steps": 3, "checkpoint_every": 2})})
+    texts, stop = corpora(small, corpus, tmp_path), StopRequest()
+    whole = pretrain(small, corpus=texts, out=tmp_path / "whole")
+    stop.note(15, None)
+    with pytest.raises(Stopped, match="after step 1;"):
+        pretrain(small, corpus=texts, out=tmp_path / "parts", stop=stop)
+    parts = pretrain(small, corpus=texts, out=tmp_path / "parts")
+    assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_recipes_hold_the_published_numbers() -> None:

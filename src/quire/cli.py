@@ -154,6 +154,9 @@ def pretrain(
     recipe: Annotated[str, typer.Argument(help="A recipe by name or path; see `quire list`.")],
     corpus: Annotated[list[str], typer.Option(help="Text without labels, repeatable.")],
     out: Out,
+    start: Annotated[
+        str | None, typer.Option(help="A model folder, or minilm, to go on from.")
+    ] = None,
     text_column: Annotated[str, typer.Option(help="The column of a table that holds the text.")] = "text",
     changes: Changes = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
@@ -170,6 +173,7 @@ def pretrain(
             load(recipe, changes=changes),
             corpus=tuple(corpus),
             out=out,
+            start=start,
             text_column=text_column,
             seed=seed,
             track=track,

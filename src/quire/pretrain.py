@@ -20,8 +20,8 @@ from quire.core.spec import BoundaryHead, TokenHead
 from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import parallel, writing
-from quire.text.modes import Mixed
 from quire.text.context import ContextPairs
+from quire.text.modes import Mixed
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
@@ -29,7 +29,7 @@ from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus, Examples
 from quire.train.folder import prepared
-from quire.train.loop import Job, fit, planned
+from quire.train.loop import Job, fit, planned, rehearse
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.start import Base, started, widened
@@ -247,6 +247,7 @@ def pretrain(
     *,
     corpus: Sequence[str | Path],
     out: str | Path,
+    start: str | None = None,
     text_column: str = "text",
     seed: int = 0,
     track: bool = False,
@@ -255,10 +256,14 @@ def pretrain(
 ) -> Path:
     """Train `recipe` on the texts of `corpus`; returns the model folder in the run folder `out`.
 
+    With `start`, a model folder or the name of an embedded base, weights, tokenizer and architecture come from there
+    and the recipe gives the rest; heads go on where name and shape agree.
     Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
     A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
     another run, and what the recipe cannot mean.
     """
+    if start is not None:
+        recipe = recipe.model_copy(update={"base": start, "backbone": None})
     data = recipe.data
     by_language: Mapping[str, parallel.Texts] = {}
     if data.shape == "streams":
@@ -278,6 +283,7 @@ def pretrain(
         material = Material(recipe, folder, texts, progress or Silent(), by_language)
         job = material.job(seed=seed)
         model = material.model(job)
+        rehearse(job)
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
     material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)

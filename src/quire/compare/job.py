@@ -23,7 +23,7 @@ from quire.pretrain import Material
 from quire.report import model_card, render
 from quire.text.audit import audit
 from quire.text.split import few
-from quire.train.feed import Feed
+from quire.train.loop import rehearse
 from quire.train.progress import Progress
 from quire.train.safe import write_whole
 from quire.train.signals import StopRequest
@@ -56,7 +56,7 @@ def _tried(contender: Contender) -> None:
         material.tokenizer.save(home)
     job = material.job(steps=1, seed=0)
     material.model(job)
-    Feed(job.examples, job.objectives, job.world, batch=2, seed=0).at(0)
+    rehearse(job)
     try:
         _ = contender.held_out.shards
     except BadInput as error:

@@ -73,6 +73,11 @@ def planned(objectives: Sequence[Objective], backbone: Backbone, world: World) -
     return parts
 
 
+def rehearse(job: Job) -> None:
+    """Make one small batch: what an objective refuses only when it meets an example is refused before training."""
+    Feed(job.examples, job.objectives, job.world, batch=2, seed=job.seed).at(0)
+
+
 def fit(
     model: Model,
     job: Job,
