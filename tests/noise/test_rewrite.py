@@ -1,6 +1,7 @@
 """What is shown in place of the chosen tokens: 80/10/10, each token by its own coin."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.stats import binomtest, chisquare
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import Vocab
 from quire.core.random import rng
-from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.rewrite import Mask, Rewrite, Shuffle
 
 VOCAB = Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
 MANY = 20_000
@@ -53,6 +54,50 @@ def test_random_tokens_are_uniform_over_their_source(source: str, low: int) -> N
     counts = np.bincount(shown, minlength=60)
     assert counts[:low].sum() == 0
     assert chisquare(counts[low:]).pvalue > 1e-4
+
+
+def test_random_tokens_come_as_often_as_in_the_corpus() -> None:
+    counts = np.zeros(60, dtype=np.int64)
+    counts[[1, 7, 30, 59]] = [1, 2, 0, 7]
+    vocab = replace(VOCAB, counts=counts)
+    rewrite = Mask(mask=0, random=1, random_from="corpus")
+    shown = np.bincount(rewrite.apply(np.full(MANY, 9), np.ones(MANY, dtype=bool), vocab, rng(2)), minlength=60)
+    assert chisquare(shown[[1, 7, 59]], np.array([0.1, 0.2, 0.7]) * MANY).pvalue > 1e-4
+    with pytest.raises(ValueError, match="has counted no corpus"):
+        rewrite.apply(np.full(9, 9), np.ones(9, dtype=bool), VOCAB, rng(2))
+
+
+def test_a_span_has_one_coin_and_a_random_token_for_each_place() -> None:
+    """SpanBERT: all of a span is hidden, replaced or kept, 80/10/10 of the spans."""
+    vocab = replace(VOCAB, counts=np.r_[np.zeros(10, dtype=np.int64), np.ones(50, dtype=np.int64)])
+    where = np.arange(MANY) % 5 < 4  # runs of four
+    shown = Mask(random_from="corpus", by="span").apply(np.full(MANY, 7), where, vocab, rng(3))
+    spans = shown.reshape(-1, 5)[:, :4]
+    masked, kept = spans == VOCAB.mask, spans == 7
+    assert (masked.all(axis=1) | ~masked.any(axis=1)).all()
+    assert (kept.all(axis=1) | ~kept.any(axis=1)).all()
+    random = ~masked[:, 0] & ~kept[:, 0]
+    counts = [masked[:, 0].sum(), random.sum(), kept[:, 0].sum()]
+    assert chisquare(counts, np.array([0.8, 0.1, 0.1]) * len(spans)).pvalue > 1e-4
+    assert np.mean([len(set(span)) == 1 for span in spans[random].tolist()]) < 0.05  # drawn place by place
+
+
+def test_trigrams_are_shuffled_inside_and_a_sixth_stays() -> None:
+    tokens, where = np.arange(MANY) % 50 + 5, np.arange(MANY) % 10 < 6  # six chosen side by side are two groups
+    shown = Shuffle().apply(tokens, where, VOCAB, rng(4))
+    before, after = (values.reshape(-1, 10)[:, :6].reshape(-1, 3) for values in (tokens, shown))
+    assert (np.sort(after, axis=1) == np.sort(before, axis=1)).all()
+    order = np.argsort(np.argsort(after, axis=1), axis=1)
+    orders = np.unique(order[(before[:, 2] - before[:, 0]) == 2], axis=0, return_counts=True)[1]
+    assert len(orders) == 6
+    assert chisquare(orders).pvalue > 1e-4
+
+
+def test_pairs_and_a_rest_are_shuffled_too() -> None:
+    tokens = np.arange(5, 12)
+    found = {tuple(Shuffle(length=2).apply(tokens, np.arange(7) < 5, VOCAB, rng(k)).tolist()) for k in range(40)}
+    assert {(shown[4], shown[5], shown[6]) for shown in found} == {(9, 10, 11)}  # the fifth stands alone
+    assert {shown[:4] for shown in found} == {(a, b, c, d) for a, b in ((5, 6), (6, 5)) for c, d in ((7, 8), (8, 7))}
 
 
 @pytest.mark.parametrize("shares", [{"mask": 0.9, "random": 0.2}, {"mask": -0.1}, {"mask": 0.5, "random": -0.1}])

@@ -57,8 +57,9 @@ def test_another_seed_chooses_others(name: str, member: Callable[[type[Component
     assert len(chosen) > 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["bernoulli", "exact", "whole_word", "with_replacement"])
 def test_every_place_has_the_same_chance(name: str, member: Callable[[type[Component], str], Select]) -> None:
+    """Runs of several tokens reach the first and last places less often, here and in their official codes."""
     free = np.ones(20, dtype=bool)
     counts = np.sum([member(Select, name).choose(free, free, rng(seed)) for seed in range(2000)], axis=0)
     share = counts.sum() / (2000 * 20)

@@ -49,6 +49,13 @@ class Vocab:
         """The ids of all tokens that are not special, ascending."""
         return np.setdiff1d(np.arange(self.size), sorted(self.special))
 
+    @cached_property
+    def counts_below(self) -> Ints:
+        """[V] how many tokens of the corpus have this id or a lower one: where draws by frequency are looked up."""
+        if self.counts is None:
+            raise ValueError("this vocabulary has counted no corpus")
+        return np.cumsum(self.counts)
+
 
 @dataclass(frozen=True)
 class World:

@@ -1,25 +1,34 @@
 """Which tokens to damage.
 
-Legend: L positions of one sequence. `free` [L] are the positions that may be chosen (neither special nor already
-asked), `starts` [L] is True where a token begins a word. Rates count all L tokens, specials included, as BERT's
-released code does; nothing is ever chosen where `free` is False.
+Legend: L positions of one sequence, W words, C candidates. `free` [L] are the positions that may be chosen (neither
+special nor already asked), `starts` [L] is True where a token begins a word. Rates count all L tokens, specials
+included, as BERT's released code does, unless a class says otherwise; nothing is ever chosen where `free` is False.
 """
 
+import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from functools import cache
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import Field, NonNegativeFloat, model_validator
 
 from quire.core.catalogue import Component
-from quire.core.example import Bools
+from quire.core.example import Bools, Ints
 from quire.core.random import Rng
-from quire.core.spec import Rate
+from quire.core.spec import Rate, Size
 
 
 class Select(Component):
     """Chooses positions: (free, starts, rng) -> where [L]."""
 
     home: ClassVar[str] = "quire.noise.select"
+
+    @property
+    def longest_run(self) -> int:
+        """Tokens, at the least, of the longest thing that it means to choose: a text must have as many."""
+        return 1
 
     @abstractmethod
     def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
@@ -79,18 +88,156 @@ class WholeWord(Select):
     rounding: Literal["nearest", "random"] = "nearest"
 
     def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        word_of = np.cumsum(starts)
-        sizes = np.bincount(word_of)
-        whole = np.bincount(word_of, weights=free) == sizes  # a word id that no token has is empty, not a word
+        bounds_W1 = _bounds(starts)
+        sizes_W = np.diff(bounds_W1)
+        chosen_W = np.zeros(len(sizes_W), dtype=bool)
+        words = rng.permutation(np.flatnonzero(np.logical_and.reduceat(free, bounds_W1[:-1])))
         budget = _budget(self.rate, len(free), self.rounding, rng)
-        chosen = []
-        for word in rng.permutation(np.flatnonzero(whole & (sizes > 0))):
-            if sizes[word] <= budget:
-                chosen.append(word)
-                budget -= sizes[word]
-            if budget == 0:
-                break
-        return np.isin(word_of, chosen)
+        while len(words) and budget:  # take all up to the first that overflows, leave that out, go on
+            spent = np.cumsum(sizes_W[words])
+            fitting = int(np.searchsorted(spent, budget, side="right"))
+            chosen_W[words[:fitting]] = True
+            budget -= int(spent[fitting - 1]) if fitting else 0
+            words = words[fitting + 1 :]
+            words = words[sizes_W[words] <= budget]
+        return np.repeat(chosen_W, sizes_W)
+
+
+class Ngrams(Select):
+    """Runs of whole words in random order until the budget of tokens is spent: ALBERT, UniLM.
+
+    `shares[n - 1]` is how often a run has n words. The default is ALBERT's 1/n for n in 1..3 (Lan et al. 2019, section
+    4.1; google-research/albert, create_pretraining_data.py): a run that would overflow the budget is made shorter, or
+    skipped when one word is too long, and one that meets a chosen word is skipped. There a run may lead over the
+    [SEP] between two segments, here its words stand side by side. UniLM (Dong et al. 2019, section 2.3) takes one
+    token in 80 % of the cases, else two or three: `{shares: [0.8, 0.1, 0.1], of: tokens}`.
+    """
+
+    rate: Rate = 0.15
+    shares: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (6.0, 3.0, 2.0)
+    rounding: Literal["nearest", "random"] = "nearest"
+    of: Literal["words", "tokens"] = "words"
+
+    @model_validator(mode="after")
+    def _some_share(self) -> Self:
+        if not sum(self.shares):
+            raise ValueError("shares: all are 0, so that no length is left to draw")
+        return self
+
+    @property
+    def longest_run(self) -> int:
+        return len(self.shares)
+
+    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
+        bounds_W1 = _bounds(starts if self.of == "words" else np.ones_like(starts))
+        whole_W = np.logical_and.reduceat(free, bounds_W1[:-1])
+        words, ends_W = rng.permutation(np.flatnonzero(whole_W)), _run_ends(whole_W)
+        budget = _budget(self.rate, len(free), self.rounding, rng)
+        bounds, taken = bounds_W1.tolist(), bytearray(len(whole_W))
+        while budget and len(words):
+            first_C, words = words[: 8 + budget], words[8 + budget :]  # few come to their turn
+            last_C = np.minimum(first_C + _lengths(self.shares, len(first_C), rng), ends_W[first_C])
+            for first, last in zip(first_C.tolist(), last_C.tolist(), strict=True):
+                while last > first and bounds[last] - bounds[first] > budget:
+                    last -= 1
+                if last > first and taken.find(1, first, last) < 0:
+                    taken[first:last] = b"\1" * (last - first)
+                    if (budget := budget - bounds[last] + bounds[first]) == 0:
+                        break
+        return np.repeat(np.frombuffer(taken, dtype=bool), np.diff(bounds_W1))
+
+
+class Spans(Select):
+    """Spans whose length in words is geometric, until exactly ceil(rate * n) of the n free tokens are chosen: SpanBERT.
+
+    P(k) ~ (1 - p)^(k - 1) for k in 1..longest: the tail is discarded, not clipped. A span begins at the word in which
+    a uniformly drawn token lies; a token that is already chosen is drawn again. Spans may overlap and touch, and the
+    last one is cut where the budget ends, also within a word (Joshi et al. 2020, section 3.1; facebookresearch/
+    SpanBERT, masking.py). The rate counts no specials.
+    """
+
+    rate: Rate = 0.15
+    p: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    longest: Size = 10
+
+    @property
+    def longest_run(self) -> int:
+        return self.longest
+
+    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
+        places = np.flatnonzero(free)
+        taken, budget = bytearray(len(free)), math.ceil(self.rate * len(places))
+        begins = starts.copy()
+        begins[1:] |= free[1:] != free[:-1]  # what is not free ends a word
+        bounds_W1 = _bounds(begins)
+        ends_W = _run_ends(free[bounds_W1[:-1]])
+        shares = tuple((1 - self.p) ** k for k in range(self.longest))
+        while budget:
+            at_C = places[rng.integers(len(places), size=8 + budget // 2)]
+            word_C = np.searchsorted(bounds_W1, at_C, side="right") - 1
+            end_C = bounds_W1[np.minimum(word_C + _lengths(shares, len(at_C), rng), ends_W[word_C])]
+            for at, begin, end in zip(at_C.tolist(), bounds_W1[word_C].tolist(), end_C.tolist(), strict=True):
+                if taken[at]:
+                    continue
+                while (fresh := end - begin - taken.count(1, begin, end)) > budget:
+                    end -= 1
+                taken[begin:end] = b"\1" * (end - begin)
+                if (budget := budget - fresh) == 0:
+                    break
+        return np.frombuffer(taken, dtype=bool).copy()
+
+
+class Trigrams(Select):
+    """Runs of `length` free tokens that do not meet: what StructBERT shuffles (Wang et al. 2020, section 2.2).
+
+    There is no official code, and "5 % of trigrams" may count trigrams or tokens. Here `rate` is the share of the
+    places where a run of free tokens can begin, the literal reading: up to 15 % of the tokens. A third of the rate
+    gives the other. Runs are taken in random order, and one that meets an earlier one is left out.
+    """
+
+    rate: Rate = 0.05
+    length: Size = 3
+
+    @property
+    def longest_run(self) -> int:
+        return self.length
+
+    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
+        before = np.concatenate([[0], np.cumsum(free)])  # free tokens before each position
+        first_C = np.flatnonzero(before[self.length :] - before[: -self.length] == self.length)
+        left = max(1, round(self.rate * len(first_C)))
+        length, taken, run = self.length, bytearray(len(free)), b"\1" * self.length
+        for first in rng.permutation(first_C).tolist():
+            if taken.find(1, first, first + length) < 0:
+                taken[first : first + length] = run
+                if (left := left - 1) == 0:
+                    break
+        return np.frombuffer(taken, dtype=bool).copy()
+
+
+def _bounds(starts: Bools) -> Ints:
+    """[W + 1] where each word begins, and the length; a piece of a word at the beginning counts as one."""
+    found = np.ones(len(starts) + 1, dtype=bool)
+    found[1:-1] = starts[1:]
+    return np.flatnonzero(found)
+
+
+def _run_ends(kept_W: Bools) -> Ints:
+    """[W] for each kept word the first word after it that is not kept, or W."""
+    n = len(kept_W)
+    ends: Ints = np.minimum.accumulate(np.where(kept_W, n, np.arange(n))[::-1])[::-1]
+    return ends
+
+
+@cache
+def _upto(shares: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    upto: npt.NDArray[np.float64] = np.cumsum(shares) / np.sum(shares)
+    return upto
+
+
+def _lengths(shares: tuple[float, ...], n: int, rng: Rng) -> Ints:
+    """n draws of 1, 2, ... with these shares."""
+    return np.searchsorted(_upto(shares)[:-1], rng.random(n), side="right").astype(np.int64) + 1
 
 
 def _budget(rate: float, length: int, rounding: str, rng: Rng) -> int:
