@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
-from quire.core.spec import Backbone, Rate, Size
+from quire.core.spec import Backbone, Rate, Size, Star
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.text.cut import Cut
@@ -104,6 +104,8 @@ class Recipe(Settings):
             raise ValueError("give exactly one of base (start from weights) and backbone (start anew)")
         if not self.objectives:
             raise ValueError("objectives: needs at least one, for instance `- mlm`")
+        if isinstance(self.backbone, Star) and any(mode.sees != "full" for mode in self.data.modes):
+            raise ValueError("data.modes: a star's relay would tell what is hidden; leave them out, or take a transformer")
         return self
 
     def resized(
