@@ -74,6 +74,37 @@ class Window(Visibility):
 
 
 @dataclass(frozen=True)
+class Permuted(Visibility):
+    """A factorisation order: a position sees those of its own rank and of lower ones (Yang et al. 2019, section 2.2).
+
+    Positions that share a rank see each other. A second stream that must not know what stands at its own place sees
+    lower ranks alone: `query`. The first `memory` positions are the past of the sequence, which no gradient enters.
+    """
+
+    order: bytes  # [L] ranks, as int32: bytes hash and compare fast
+    memory: int = 0
+
+    @classmethod
+    def of(cls, ranks: npt.NDArray[np.integer], *, memory: int = 0) -> Permuted:
+        """The order with these ranks [L], any whole numbers."""
+        return cls(ranks.astype(np.int32).tobytes(), memory)
+
+    @property
+    def ranks(self) -> npt.NDArray[np.int32]:
+        """[L] when each position is revealed."""
+        return np.frombuffer(self.order, dtype=np.int32)
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        if length != len(self.ranks):
+            raise ValueError(f"an order of {len(self.ranks)} positions cannot rule {length}")
+        return self.ranks[:, None] >= self.ranks
+
+    def query(self, at: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """[P, L]: what queries at the positions `at` [P] see, lower ranks only; a row may be empty."""
+        return self.ranks[at, None] > self.ranks
+
+
+@dataclass(frozen=True)
 class Both(Visibility):
     """Where two rules agree."""
 
