@@ -30,6 +30,8 @@ class Backbone(Settings):
     positions: Size = 512
     """Tokens of a sequence at most; the rows of a learned table."""
     segments: Count = 2
+    """Rows of a table that is added to the embeddings. With relative positions there is no table: attention asks
+    whether two tokens are of one segment, whatever their number, unless this is 0."""
     languages: Count = 0
     """Rows of a table of languages that is added to the embeddings (XLM)."""
     embedding: Size | None = None
@@ -87,6 +89,8 @@ class Backbone(Settings):
             )
         if self.position == "rotary" and self.score == "additive":
             raise ValueError("rotary positions turn products of queries and keys, which score additive has not")
+        if self.position == "relative" and self.score != "scaled_dot":
+            raise ValueError(f"relative positions have a score of their own; leave score {self.score} out")
         if self.global_every and self.window is None:
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self
@@ -179,6 +183,12 @@ class BoundaryHead(Settings):
     place_width: Size = 200
 
 
+class QueryHead(Settings):
+    """One learned vector [W]: what a query stream begins as (XLNet's `mask_emb`)."""
+
+    kind: Literal["query"] = "query"
+
+
 class VectorHead(Settings):
     """A vector for a sequence from its first position: tanh(dense(x)), or the state itself without `dense`."""
 
@@ -187,7 +197,7 @@ class VectorHead(Settings):
 
 
 HeadSpec: TypeAlias = Annotated[
-    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead, Field(discriminator="kind")
+    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead | QueryHead, Field(discriminator="kind")
 ]
 Parts: TypeAlias = dict[str, HeadSpec | Backbone]
 """What an objective asks for by name: heads, and further bodies that share the embeddings."""

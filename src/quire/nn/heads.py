@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quire.core.spec import Backbone, BoundaryHead, DetectionHead, HeadSpec, SequenceHead, TokenHead, VectorHead
+from quire.core.spec import (
+    Backbone,
+    BoundaryHead,
+    DetectionHead,
+    HeadSpec,
+    QueryHead,
+    SequenceHead,
+    TokenHead,
+    VectorHead,
+)
 from quire.nn.norms import norm
 from quire.nn.transformer import activate
 
@@ -92,10 +101,21 @@ class BoundaryScores(nn.Module):
         return F.linear(x, tokens.weight, self.bias)
 
 
+class Query(nn.Module):
+    """A learned vector [W] that stands for "what is here?"."""
+
+    def __init__(self, spec: Backbone) -> None:
+        super().__init__()
+        self.vector = nn.Parameter(torch.zeros(spec.width))
+
+    def forward(self) -> Tensor:
+        return self.vector
+
+
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but BoundaryScores are called with states [M, W] and the token embedding.
+    All but BoundaryScores and Query are called with states [M, W] and the token embedding.
     """
     match spec:
         case TokenHead():
@@ -106,5 +126,7 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return DetectionScores(body)
         case VectorHead():
             return Vector(body, dense=spec.dense)
+        case QueryHead():
+            return Query(body)
         case BoundaryHead():
             return BoundaryScores(body, longest=spec.longest, place_width=spec.place_width)

@@ -91,7 +91,9 @@ class Packed:
         self.languages = None if batch.languages is None else move(batch.languages)
         self.first = move(batch.offsets[:-1].astype("int64"))  # [S] where each sequence begins
         self.lengths = move(batch.lengths.astype("int64"))  # [S]
-        self.layout = Layout.of(batch.lengths.tolist(), batch.sees, positions=self.positions, device=device)
+        self.layout = Layout.of(
+            batch.lengths.tolist(), batch.sees, positions=self.positions, segments=self.segments, device=device
+        )
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
         self.order = batch.order

@@ -10,6 +10,7 @@ from quire.core.spec import Backbone
 from quire.nn.attention import Attention, Layout
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
+from quire.nn.relative import RelativeAttention
 
 
 def activate(name: str, x: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ class FeedForward(nn.Module):
 def build_attention(spec: Backbone) -> nn.Module:
     """The attention of one block, called with states [N, W], a layout, and the positions [M] asked for, or None."""
     if spec.position == "relative":
-        raise NotImplementedError
+        return RelativeAttention(spec)
     return Attention(spec)
 
 
@@ -68,11 +69,20 @@ class Block(nn.Module):
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """States [N, W], or [M, W] for the positions `at_M` alone: the others are seen, but not computed."""
         x = x_NW if at_M is None else x_NW[at_M]
+        return self.after(x, self.attention(self.before(x_NW), layout, at_M))
+
+    def before(self, x_NW: Tensor) -> Tensor:
+        """What attention looks at."""
+        seen: Tensor = self.attention_norm(x_NW) if self.norm_first else x_NW
+        return seen
+
+    def after(self, x_MW: Tensor, attended_MW: Tensor) -> Tensor:
+        """States that go on from `x_MW` and what attention brought to them."""
+        x = x_MW + self.dropout(attended_MW)
         if self.norm_first:
-            x = x + self.dropout(self.attention(self.attention_norm(x_NW), layout, at_M))
             summed: Tensor = x + self.dropout(self.ffn(self.ffn_norm(x)))
             return summed
-        x = self.attention_norm(x + self.dropout(self.attention(x_NW, layout, at_M)))
+        x = self.attention_norm(x)
         normed: Tensor = self.ffn_norm(x + self.dropout(self.ffn(x)))
         return normed
 
