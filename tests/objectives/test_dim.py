@@ -105,14 +105,14 @@ def test_the_ngram_is_a_sequence_of_its_own_and_equal_ones_are_no_negatives(worl
     model = Model(tiny.model_copy(update={"init_std": 0.3}), planned([Dim()], tiny, world), seed=1).eval()
     texts = [
         hidden(world, example(world, 11, 12, 13, 14, 15), 2, 3),
-        hidden(world, example(world, 20, 21, 22), 1),
+        hidden(world, example(world, 20, 21, 22), 1, 2, 3),  # the longest n-gram in a short sentence
         example(world, 50, 51),  # takes no part
         hidden(world, example(world, 30, 12, 13), 2, 3),
     ]
     batch = Batch.pack(texts)
     sentences, ngrams, equal = Dim().views(Step(model, Packed(batch)))
     taking = [i for i in batch.order.tolist() if i != 2]
-    pieces = {0: (12, 13), 1: (20,), 3: (12, 13)}
+    pieces = {0: (12, 13), 1: (20, 21, 22), 3: (12, 13)}
 
     def first_state(text: Example) -> Tensor:
         return Step(model, Packed(Batch.pack([text]))).encode()[0]
