@@ -64,7 +64,7 @@ def passage() -> Callable[[int, Rng], Passage]:
 
 @pytest.fixture(scope="session")
 def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
-    return World(vocab, passage, length=32)
+    return World(vocab, passage, length=32, documents=100)
 
 
 @pytest.fixture(scope="session")

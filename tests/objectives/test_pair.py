@@ -1,4 +1,4 @@
-"""Next sentence prediction: half of the pairs keep their B, half get a random passage."""
+"""Next, swapped or random: which B a pair gets, and what is asked about it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import chisquare
 
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Example, Passage, Vocab, World
 from quire.core.random import Rng, rng
+from quire.core.spec import Backbone, SequenceHead
+from quire.core.visibility import Backward, Causal, Prefix, Visibility
 from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair
+from quire.train.loop import planned
 
 Draw = Callable[[int, Rng], Passage]
 
@@ -64,10 +67,64 @@ def test_a_lone_passage_is_never_a_true_pair(vocab: Vocab) -> None:
     assert labels == {1}
 
 
-def test_half_of_the_pairs(vocab: Vocab) -> None:
-    example = pair(vocab, 4, 6)
-    ones = sum(int(Pair().corrupt(example, World(vocab, foreign), rng(s)).answers["pair"][0]) for s in range(2000))
-    assert binomtest(ones, 2000, 0.5).pvalue > 1e-4
+@pytest.mark.parametrize("negatives", [("random",), ("swapped",), ("swapped", "random"), ("random", "swapped")])
+def test_all_classes_are_as_frequent(vocab: Vocab, negatives: tuple[str, ...]) -> None:
+    built = Pair.model_validate({"negatives": negatives})
+    example, world = pair(vocab, 4, 6), World(vocab, foreign)
+    labels = [int(built.corrupt(example, world, rng("class", s)).answers["pair"][0]) for s in range(2000)]
+    assert chisquare(np.bincount(labels, minlength=len(negatives) + 1)).pvalue > 1e-4
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99))
+def test_a_swapped_pair_is_the_pair_with_a_and_b_exchanged(one: int, two: int, seed: int) -> None:
+    vocab = Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
+    example = pair(vocab, one, two)
+    swapped = Pair(negatives=("swapped",), rate=1.0).corrupt(example, World(vocab, foreign), rng(seed))
+    a, b = (example.tokens[example.segments == s] for s in (0, 1))
+    assert swapped.tokens.tolist() == [vocab.cls, *b, *a[1:]]
+    assert swapped.segments.tolist() == [0] * (len(b) + 1) + [1] * (len(a) - 1)
+    assert swapped.answers["pair"].tolist() == [1, *[IGNORE] * (len(example) - 1)]
+    back = Pair(negatives=("swapped",), rate=1.0).corrupt(replace(swapped, answers={}), World(vocab), rng(seed))
+    assert back.tokens.tolist() == example.tokens.tolist()
+    assert back.starts.tolist() == example.starts.tolist()
+
+
+@pytest.mark.parametrize(
+    ("negatives", "label"), [(("swapped",), 1), (("swapped", "random"), 2), (("random", "swapped"), 1)]
+)
+def test_a_lone_passage_gets_a_random_b(vocab: Vocab, negatives: tuple[str, ...], label: int) -> None:
+    """ALBERT's release labels it as swapped, for want of a class of its own."""
+    built = Pair.model_validate({"negatives": negatives, "rate": 0.0})
+    other = built.corrupt(pair(vocab, 5), World(vocab, foreign), rng(0))
+    assert other.answers["pair"][0] == label
+    assert (other.tokens[other.segments == 1][:-1] == 59).all()
+
+
+@pytest.mark.parametrize("sees", [Causal(), Backward(), Prefix(3)])
+def test_what_the_first_token_does_not_see_is_not_judged(vocab: Vocab, sees: Visibility) -> None:
+    example = replace(pair(vocab, 4, 6), sees=sees)
+    assert Pair().corrupt(example, World(vocab, foreign), rng(0)) is example
+
+
+@pytest.mark.parametrize(
+    ("settings", "segments", "documents", "says"),
+    [
+        ({}, 1, 5, r"the backbone has 1; set backbone\.segments: 2"),
+        ({"negatives": ["swapped"]}, 0, 5, r"the backbone has 0; set backbone\.segments: 2"),
+        ({}, 2, 1, r"another document, but the corpus has 1; .* take `negatives: \[swapped\]`"),
+        ({"negatives": ["random", "random"]}, 2, 5, "'random' stands there twice"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_planning(
+    vocab: Vocab, tiny: Backbone, settings: dict[str, object], segments: int, documents: int, says: str
+) -> None:
+    world = World(vocab, foreign, documents=documents)
+    with pytest.raises(BadInput, match=rf"^objectives\.0\.pair: .*{says}"):
+        planned([Pair.model_validate(settings)], tiny.model_copy(update={"segments": segments}), world)
+    one = World(vocab, foreign, documents=1)
+    assert planned([Pair(negatives=("swapped",))], tiny, one) == {"pair": SequenceHead(outputs=2, dropout=0.0)}
+    three = planned([Pair(negatives=("swapped", "random"))], tiny, World(vocab, foreign, documents=2))
+    assert three == {"pair": SequenceHead(outputs=3, dropout=0.0)}
 
 
 def test_b_is_drawn_again_when_it_comes_from_the_same_document(vocab: Vocab) -> None:

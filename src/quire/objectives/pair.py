@@ -1,7 +1,6 @@
-"""Does B follow A? BERT's next sentence prediction (Devlin et al. 2019, section 3.1; survey: NSP).
+"""Do A and B belong together, and in which order? NSP, SOP and StructBERT's three-way task (survey: NSP, SOP).
 
-L = - log p(label | [CLS]),   label 0: B follows A, 1: B is a random passage (BERT's numbering; the survey's t
-counts the other way)
+L = - log p(class | [CLS]),   class 0: B follows A, then one class for each kind of negative in the order of `negatives`
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from quire.core.errors import BadInput
 from quire.core.example import Example, Passage, World
 from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, SequenceHead
-from quire.nn.losses import cross_entropy
+from quire.core.visibility import Full
+from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective
 from quire.text.packing import truncated
@@ -27,42 +27,78 @@ TRIES = 10
 
 
 class Pair(Objective):
-    """With probability 1/2 (always when there is no B) the second segment becomes a random passage.
+    """With probability `rate` a pair becomes one of the `negatives`, each as often: `random` puts a random passage in
+    the place of B, `swapped` lets A and B change places.
 
-    BERT's release puts the sentences that a random B displaced back into the document and builds its data once.
-    Here pairs are built anew in every epoch, so that nothing is lost by not putting them back.
+    - `[random]`: next sentence prediction (Devlin et al. 2019, BERT, section 3.1). Classes are numbered as in BERT's
+      release; the survey's t counts the other way.
+    - `[swapped]`: sentence order prediction (Lan et al. 2019, ALBERT, section 3.1).
+    - `[swapped, random]`: next, previous or random, 1/3 each (Wang et al. 2020, StructBERT, section 2.3).
+
+    A lone passage gets a random B, labelled as swapped where `random` is no negative: so does ALBERT's release, whose
+    task is therefore not quite pure. BERT's release puts the sentences that a random B displaced back into the
+    document and builds its data once. Here pairs are built anew in every epoch, so that nothing is lost by not putting
+    them back. An example is judged only where [CLS] sees all of it (UniLM asks in its bidirectional part alone).
     """
 
-    negatives: tuple[Literal["random"]] = ("random",)
-    rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    negatives: Annotated[tuple[Literal["random", "swapped"], ...], Field(min_length=1, max_length=2)] = ("random",)
+    rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The share of negatives; without it, all classes are as frequent."""
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
+        if len(set(self.negatives)) < len(self.negatives):
+            raise BadInput(f"negatives: {self.negatives[0]!r} stands there twice")
+        if backbone.segments < 2:
+            raise BadInput(
+                f"asks about two segments, but the backbone has {backbone.segments}; set backbone.segments: 2"
+            )
+        if "random" in self.negatives and world.documents < 2:
+            raise BadInput(
+                f"negatives: a random B must come from another document, but the corpus has {world.documents}; "
+                "separate its documents by blank lines, or take `negatives: [swapped]`"
+            )
+        return {self.slot: SequenceHead(outputs=1 + len(self.negatives), dropout=0.0)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        if not isinstance(example.sees, Full):
+            return example
         if example.answers:
             raise BadInput("objectives: pair may replace what others asked for; list it before them")
         a, b = _segments(example)
-        if len(b) and rng.random() >= self.rate:
+        kinds, rate = len(self.negatives), self.rate
+        if not len(b):
+            drawn = 1 + self.negatives.index("random") if "random" in self.negatives else 1
+        elif rng.random() >= (kinds / (kinds + 1) if rate is None else rate):
             return example.label(self.slot, 0)
-        if world.passage is None:
-            raise ValueError("pair: needs a corpus of documents to draw random passages from")
-        limit = world.length - SPECIALS
-        room = len(b) or max(limit - len(a), limit // 2)  # as long as the true B, so that length tells nothing
-        for _ in range(TRIES):
-            other = world.passage(room, rng)
-            if other.document != example.document:
-                break
-        a, other = truncated(a, other, length=limit, rng=rng)
-        return Example.of(world.vocab, a, other).label(self.slot, 1)
-
-    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
-        return {self.slot: SequenceHead(outputs=2, dropout=0.0)}
+        else:
+            drawn = 1 + int(rng.integers(kinds))
+        if len(b) and self.negatives[drawn - 1] == "swapped":
+            return Example.of(world.vocab, b, a).label(self.slot, drawn)
+        return Example.of(world.vocab, *_with_random(a, len(b), world, rng)).label(self.slot, drawn)
 
     def loss(self, step: Step) -> Tensor:
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))
 
+    def health(self, step: Step) -> Mapping[str, float]:
+        return token_health(step.logits(self.slot), step.answers(self.slot))
+
+
+def _with_random(a: Passage, length: int, world: World, rng: Rng) -> tuple[Passage, Passage]:
+    """A and a passage from elsewhere, as long as the true B, so that length tells nothing, or filling the example."""
+    if world.passage is None:
+        raise ValueError("pair: needs a corpus of documents to draw random passages from")
+    limit = world.length - SPECIALS
+    room = length or max(limit - len(a), limit // 2)
+    for _ in range(TRIES):
+        other = world.passage(room, rng)
+        if other.document != a.document:
+            break
+    return truncated(a, other, length=limit, rng=rng)
+
 
 def _segments(example: Example) -> tuple[Passage, Passage]:
     """The two segments without the special tokens around them."""
-    ends = np.flatnonzero(np.diff(example.segments, append=example.segments[-1] + 1))
+    ends = [*np.flatnonzero(example.segments[1:] != example.segments[:-1]).tolist(), len(example) - 1]
     cuts = [slice(1, ends[0]), slice(ends[0] + 1, ends[1]) if len(ends) > 1 else slice(0, 0)]
     a, b = (Passage(example.truth[cut], example.starts[cut], example.document) for cut in cuts)
     return a, b
