@@ -59,11 +59,12 @@ def test_int8_is_fp32_within_what_rounding_can_do_beside_an_outlier(reduce_range
     assert relative < 0.03, "a scale for the whole matrix has a relative error of about 1 here"
 
 
-def test_a_copied_and_a_loaded_layer_answer_the_same() -> None:
-    one, x = Int8Linear(nn.Linear(8, 4), reduce_range=True), drawn(3, 8)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_copied_and_a_loaded_layer_answer_the_same(bias: bool) -> None:
+    one, x = Int8Linear(nn.Linear(8, 4, bias=bias), reduce_range=True), drawn(3, 8)
     expected = one(x)
     assert torch.equal(copy.deepcopy(one)(x), expected)
-    other = Int8Linear(nn.Linear(8, 4), reduce_range=True)
+    other = Int8Linear(nn.Linear(8, 4, bias=bias), reduce_range=True)
     assert not torch.equal(other(x), expected)  # packed by now
     other.load_state_dict(one.state_dict())
     assert torch.equal(other(x), expected)

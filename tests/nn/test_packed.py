@@ -12,12 +12,12 @@ from torch import Tensor
 from quire.core.example import Batch, Example
 from quire.core.random import rng
 from quire.core.spec import Backbone
-from quire.core.visibility import Both, Causal, Full, Prefix, Visibility, Window
+from quire.core.visibility import Backward, Both, Causal, Full, Prefix, Visibility, Window
 from quire.nn.attention import Attention, Layout
 from quire.nn.model import Model, Packed, Step
 
 RULES: st.SearchStrategy[Visibility] = st.sampled_from(
-    [Full(), Causal(), Prefix(0), Prefix(2), Window(0), Window(1), Both(Causal(), Window(2))]
+    [Full(), Causal(), Backward(), Prefix(0), Prefix(2), Window(0), Window(1), Both(Causal(), Window(2))]
 )
 SEQUENCES = st.lists(st.tuples(st.integers(1, 9), RULES), min_size=1, max_size=7)
 
