@@ -191,7 +191,12 @@ def _train_unigram(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
 
 
 def _rounded(backend: Backend) -> Backend:
-    """Scores to 6 decimals: the library's JSON reader is a last digit off on longer ones, enough to break ties anew."""
+    """Scores to 6 decimals: the library's JSON reader is a last digit off on longer ones, enough to break ties anew.
+
+    The library leaves pieces of equal score in hash order, another one each time; here the alphabet decides.
+    """
     spec = json.loads(backend.to_str())
-    spec["model"]["vocab"] = [(piece, round(score, 6)) for piece, score in spec["model"]["vocab"]]
+    pieces = [(piece, round(score, 6)) for piece, score in spec["model"]["vocab"]]
+    specials, rest = pieces[: len(BERT_NAMES)], pieces[len(BERT_NAMES) :]
+    spec["model"]["vocab"] = specials + sorted(rest, key=lambda entry: (-entry[1], entry[0]))
     return Backend.from_str(json.dumps(spec))
