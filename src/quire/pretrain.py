@@ -123,6 +123,11 @@ class Material:
             found = ModelFiles(sized, heads={}, state={})
         if (length := self.recipe.data.length) > found.backbone.positions:
             raise BadInput(f"data.length {length}: the model has {found.backbone.positions} positions; take fewer")
+        if self.recipe.data.shape == "context-pairs" and found.backbone.position != "relative":
+            raise BadInput(
+                f"data.shape context-pairs: a memory stands before the first position, the model's are "
+                f"{found.backbone.position}; take backbone.position relative, or another shape"
+            )
         if self.recipe.data.shape == "sentence-pairs" and found.backbone.segments == 1:
             raise BadInput("data.shape sentence-pairs: the model has one segment; take two (backbone.segments)")
         used = max((segment for mode in self.recipe.data.modes for segment in mode.segments), default=0)

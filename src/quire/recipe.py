@@ -15,6 +15,7 @@ from quire.core.errors import BadInput, nearest
 from quire.core.spec import Backbone, Rate, Size, Star
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
+from quire.text.context import ContextPlan
 from quire.text.cut import Cut
 from quire.text.modes import Mode
 from quire.train.optim import TrainPlan
@@ -36,10 +37,11 @@ class DataPlan(Settings):
     `documents`: chunks of one document; `blocks`: full blocks that cross documents (RoBERTa, FULL-SENTENCES);
     `sentence-pairs`: two runs of sentences of one document (BERT); `streams`: blocks of one language each, from a
     corpus for each of `languages`; `parallel`: a text and its translation, from a table with a column for each of
-    `languages` (XLM). `length` counts special tokens.
+    `languages` (XLM); `context-pairs`: a run of text, then two runs of sentences, behind a memory (XLNet). `length`
+    counts special tokens, and no memory.
     """
 
-    shape: Literal["documents", "blocks", "sentence-pairs", "streams", "parallel"] = "documents"
+    shape: Literal["documents", "blocks", "sentence-pairs", "context-pairs", "streams", "parallel"] = "documents"
     length: Annotated[int, Field(ge=8)] = 128
     cut: Cut = "head"
     """What is kept of a labelled text that is longer (Sun et al. 2019, section 5.3.1)."""
@@ -54,12 +56,16 @@ class DataPlan(Settings):
     """Of streams and parallel text: their names, as the corpora or columns are called; a language's id is its place."""
     language_alpha: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Of streams: a language of n blocks is drawn in proportion to n^alpha (Lample and Conneau 2019, section 3.1)."""
+    context: ContextPlan = ContextPlan()
+    """Of context pairs: what share is context, how long the memory is, and whether text is read backwards too."""
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
         several = self.shape in ("streams", "parallel")
         if self.modes and self.shape != "sentence-pairs":
             raise ValueError(f"modes need the shape sentence-pairs, not {self.shape}")
+        if self.context != ContextPlan() and self.shape != "context-pairs":
+            raise ValueError(f"context needs the shape context-pairs, not {self.shape}")
         if self.languages and not several:
             raise ValueError(f"languages need the shape streams or parallel, not {self.shape}")
         if len(set(self.languages)) < len(self.languages):
@@ -105,7 +111,9 @@ class Recipe(Settings):
         if not self.objectives:
             raise ValueError("objectives: needs at least one, for instance `- mlm`")
         if isinstance(self.backbone, Star) and any(mode.sees != "full" for mode in self.data.modes):
-            raise ValueError("data.modes: a star's relay would tell what is hidden; leave them out, or take a transformer")
+            raise ValueError(
+                "data.modes: a star's relay would tell what is hidden; leave them out, or take a transformer"
+            )
         return self
 
     def resized(
