@@ -11,6 +11,7 @@ from quire.recipe import DataPlan, Recipe
 from quire.train.signals import StopRequest
 from quire.train.weights import read_model
 
+SMALL = {"depth": 1, "width": 16, "heads": 2, "ffn": 16, "positions": 40}
 EN, ZH = "one two three four five six seven eight", "一二三四五六七八九十"
 
 
@@ -92,8 +93,12 @@ def test_parallel_text_goes_on_from_streams_in_the_same_languages(
         (wanted(data={"length": 32, "shape": "parallel", "languages": ["en", "fr"]}), "no column 'fr'"),
         (wanted(data={"length": 41, "shape": "parallel", "languages": ["en", "zh"]}), "has 40 positions"),
         (wanted(backbone={"depth": 1, "width": 16, "heads": 2, "ffn": 16}), "2 languages, the model knows 0"),
+        (
+            wanted(objectives=["pair", "mlm"], backbone={**SMALL, "languages": 2}),
+            "pair: negatives: a random B must come",
+        ),
     ],
-    ids=["no name", "no column", "too long", "too few languages"],
+    ids=["no name", "no column", "too long", "too few languages", "next sentence"],
 )
 def test_what_does_not_fit_is_one_line(
     corpus: dict[str, list[str | Path]], tmp_path: Path, recipe: Recipe, says: str
