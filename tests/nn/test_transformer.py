@@ -259,3 +259,14 @@ def test_dropout_of_0_is_not_drawn_and_copies_nothing() -> None:
     first = Step(model, packed).encode()
     assert torch.equal(first, Step(model, packed).encode())
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_every_body_runs_in_bf16_and_stays_near(body: str) -> None:
+    """As the loop trains on CUDA: autocast, where turned queries and masks meet values of another type."""
+    model, packed = Model(build(**{**BODIES[body], "positions": 128}), {}, seed=3), batch(7, 120, 7)
+    exact = encode(model, packed)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = Step(model, packed).encode()
+    near.float().sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.corrcoef(torch.stack([near.float().flatten(), exact.flatten()]))[0, 1] > 0.99
