@@ -153,7 +153,7 @@ def test_chinese_words_join_characters() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
 def test_training_twice_gives_the_same_file_in_another_process(kind: Kind) -> None:
     program = (
         "import sys; from quire.text.tokenizers import Tokenizer\n"

@@ -193,7 +193,8 @@ def _train_unigram(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
 def _rounded(backend: Backend) -> Backend:
     """Scores to 6 decimals: the library's JSON reader is a last digit off on longer ones, enough to break ties anew.
 
-    The library leaves pieces of equal score in hash order, another one each time; here the alphabet decides.
+    The library leaves pieces of equal score in hash order, another one each time; here the alphabet decides. Its sums
+    run in hash order too, so that two trainings may still differ in a score's fourth decimal; a run keeps its own.
     """
     spec = json.loads(backend.to_str())
     pieces = [(piece, round(score, 6)) for piece, score in spec["model"]["vocab"]]
