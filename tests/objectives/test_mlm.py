@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from quire.core.example import IGNORE, Batch, Example, Passage, World
+from quire.core.errors import BadInput
+from quire.core.example import IGNORE, Batch, Example, Passage, Vocab, World
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone
+from quire.core.spec import Backbone, TokenHead
 from quire.nn.model import Model, Packed, Step
 from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair
@@ -100,3 +101,31 @@ def test_masks_and_pairs_share_one_sequence(passage: Draw, world: World) -> None
     both = Mlm().corrupt(Pair(rate=1.0).corrupt(example, world, rng(2)), world, rng(3))
     assert both.answers["pair"][0] == 1
     assert (both.answers["mlm"] != IGNORE).sum() == max(1, round(0.15 * len(both)))
+
+
+@pytest.mark.parametrize("select", ["spans", {"ngrams": {"shares": [1] * 10}}, {"trigrams": {"length": 10}}])
+def test_what_is_longer_than_the_text_is_refused_when_planning(select: object, tiny: Backbone, vocab: Vocab) -> None:
+    mlm = Mlm.model_validate({"select": select})
+    assert planned([mlm], tiny, World(vocab, length=12))
+    with pytest.raises(BadInput, match=r"^objectives\.0\.mlm: select\.\w+ chooses up to 10 .* raise data\.length"):
+        planned([mlm], tiny, World(vocab, length=11))
+
+
+def test_word_order_beside_masks_asks_for_others_with_the_same_head(
+    passage: Draw, tiny: Backbone, world: World
+) -> None:
+    """StructBERT: trigrams are shuffled among what is not hidden; both share one head and have answers of their own."""
+    mlm, order = Mlm(), Mlm.model_validate({"slot": "order", "select": "trigrams", "rewrite": "shuffle"})
+    assert planned([mlm, order], tiny, world) == {"mlm": TokenHead()}
+    moved = 0
+    for seed in range(40):
+        example = Example.of(world.vocab, passage(28, rng(seed)))
+        for objective in (mlm, order):
+            example = objective.corrupt(example, world, rng(objective.slot, seed))
+        hidden, shuffled = (example.answers[slot] != IGNORE for slot in ("mlm", "order"))
+        assert not (hidden & shuffled).any()
+        assert shuffled.sum() % 3 == 0
+        assert sorted(example.tokens[shuffled]) == sorted(example.truth[shuffled])
+        assert (example.answers["order"][shuffled] == example.truth[shuffled]).all()
+        moved += int((example.tokens != example.truth)[shuffled].sum())
+    assert moved > 40

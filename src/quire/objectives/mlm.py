@@ -1,4 +1,4 @@
-"""Masked language modelling: BERT, RoBERTa, whole-word masks (Devlin et al. 2019, section 3.1; survey: MLM).
+"""Masked language modelling: BERT, RoBERTa, whole words, spans, n-grams, StructBERT's word order (survey: MLM).
 
 L = - mean over asked positions of log p(truth | damaged sequence)
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from quire.core.errors import BadInput
 from quire.core.example import Example, World
 from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, TokenHead
@@ -18,7 +19,7 @@ from quire.objectives.base import Objective
 
 
 class Mlm(Objective):
-    """Choose tokens, show something else, ask for the truth.
+    """Choose tokens, show something else, ask for the truth (Devlin et al. 2019, BERT, section 3.1).
 
     StructBERT's word order is a second one with its own `slot` that shares the first one's `head`.
     """
@@ -30,6 +31,12 @@ class Mlm(Objective):
     """Whether the head has a dense layer of its own before the decoder."""
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
+        room = world.length - 2
+        if (longest := self.select.longest_run) > room:
+            raise BadInput(
+                f"select.{self.select.name()} chooses up to {longest} neighbours, but a text has {room} tokens at most "
+                "between its first and its last special one; choose shorter ones, or raise data.length"
+            )
         return {self.head: TokenHead(transform=self.transform)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
