@@ -23,7 +23,7 @@ SIZES: Mapping[str, tuple[int, int, int, int]] = {
     "medium": (8, 512, 8, 2048),
 }
 """Depth, width, heads and inner width, as in the small BERTs of Turc et al. 2019."""
-FINETUNE = FineTune(train=TrainPlan(steps=1, batch=16, lr=3e-4, checkpoint_every=200, keep=1), epochs=5)
+FINETUNE = FineTune(train=TrainPlan(steps=1, batch=32, lr=5e-4, checkpoint_every=500, keep=1), epochs=4)
 LEAST_FINETUNE = 100
 """Updates of fine-tuning at least, however few the labels are."""
 
