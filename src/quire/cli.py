@@ -152,11 +152,11 @@ def predict(
 @app.command()
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="A recipe by name or path; see `quire list`.")],
-    corpus: Annotated[list[str], typer.Option(help="Text without labels, repeatable.")],
+    corpus: Annotated[
+        list[str], typer.Option(help="Text without labels, repeatable; NAME=FILE where the recipe has languages.")
+    ],
     out: Out,
-    start: Annotated[
-        str | None, typer.Option(help="A model folder, or minilm, to go on from.")
-    ] = None,
+    start: Annotated[str | None, typer.Option(help="A model folder, or minilm, to go on from.")] = None,
     text_column: Annotated[str, typer.Option(help="The column of a table that holds the text.")] = "text",
     changes: Changes = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from quire import recipe
 from quire.core.example import Batch, Example, Passage, Vocab, World
 from quire.core.spec import Backbone
 from quire.core.visibility import Backward, Causal, Full, Prefix
@@ -58,6 +59,10 @@ def of_mode(mixed: Mixed, sees: str) -> list[tuple[int, Example]]:
 def test_masks_equal_those_written_by_hand(mode: Mode) -> None:
     found = mode.visibility(3).mask(6)
     assert ["".join(str(int(seen)) for seen in row) for row in found] == BY_HAND[mode.sees]
+
+
+def test_the_recipe_mixes_them_so() -> None:
+    assert recipe.load("unilm-base").data.modes == UNILM
 
 
 def test_right_to_left_is_left_to_right_flipped() -> None:
