@@ -38,8 +38,8 @@ def test_a_healthy_arm_is_quiet() -> None:
 @pytest.mark.parametrize(
     ("figure", "value", "says"),
     [
-        ("mlm.top_share", 0.97, "97% of its predictions are one and the same token"),
-        ("rtd.generator_top_share", 0.95, "rtd: 95% of its predictions"),
+        ("mlm.top_share", 0.97, "97% of its answers are one and the same"),
+        ("rtd.generator_top_share", 0.95, "rtd: 95% of its answers"),
         ("mlm.nats", 6.01, "no better than guessing by frequency"),
         ("rtd.fake_rate", 0.001, "leaves nothing to detect"),
         ("rtd.detected", 0.0, "calls everything real"),

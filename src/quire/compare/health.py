@@ -83,7 +83,7 @@ def alarms(last: HeldOut, yardstick: Entropies) -> tuple[str, ...]:
     for name, value in last.figures.items():
         slot, _, figure = name.partition(".")
         if figure.endswith("top_share") and value >= ONE_TOKEN:
-            found.append(f"{slot}: {value:.0%} of its predictions are one and the same token.")
+            found.append(f"{slot}: {value:.0%} of its answers are one and the same.")
         if figure.endswith("nats") and value >= yardstick.unigram:
             found.append(
                 f"{slot}: {value:.2f} nats a token, no better than guessing by frequency ({yardstick.unigram:.2f})."

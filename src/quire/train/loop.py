@@ -106,6 +106,7 @@ def fit(
             if t == start:
                 record, flops = counted(partial(run.update, t))
                 run.flops_per_token = flops / record["tokens"]
+                record["peak_share"] = flops / record["seconds"] / run.peak
             else:
                 record = run.update(t)
             done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
