@@ -4,9 +4,9 @@ Every length has the same number of tokens, as one long sequence or many short o
 itself counts alike everywhere. Seconds and bytes of one sequence are then fitted: cost = a * length ** exponent.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -84,24 +84,29 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     short = batched(min(scale.lengths), tokens=longest)
     with torch.no_grad():
         agreements = (agree(f"{FUSED}, {NAIVE}", fused.states(short), naive.states(short)),)
-    rows: list[Row] = []
     held: dict[str, dict[int, int]] = {STAR: {}, FUSED: {}, NAIVE: {}}
+    turns: list[Callable[[], tuple[Row, ...]]] = []
     for length in scale.lengths:
         others = [fused, naive] if length <= LONGEST_NAIVE else [fused]
         batch, one = batched(length, tokens=longest), batched(length, tokens=length)
         for way in (ours, *others):
             held[way.name][length] = way.held(one)
             way.train(batch)  # once, untimed
-        rows += versus(
-            f"star, {length:,} tokens",
-            ours.side(batch),
-            [way.side(batch) for way in others],
-            pairs=scale.pairs,
-            unit="tokens",
-            work=longest // length * length,
-            flops=counted(partial(ours.train, batch))[1],
-        )
-    return Result(tuple(rows), agreements, (*REMARKS, *findings(rows, scale.lengths, held)))
+        turn = partial(versus, f"star, {length:,} tokens", ours.side(batch), [way.side(batch) for way in others])
+        work, flops = longest // length * length, counted(partial(ours.train, batch))[1]
+        turns.append(partial(turn, pairs=1, unit="tokens", work=work, flops=flops))
+    rows = joined([row for _ in range(scale.pairs) for turn in turns for row in turn()])
+    return Result(rows, agreements, (*REMARKS, *findings(rows, scale.lengths, held)))
+
+
+def joined(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows of the same as one, with all their pairs: every length has its turn in each round, so that a minute in
+    which the machine is slow makes no length look dear."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        before = found.get((row.benchmark, row.peer))
+        found[row.benchmark, row.peer] = replace(row, pairs=(*(before.pairs if before else ()), *row.pairs))
+    return tuple(found.values())
 
 
 def batched(length: int, *, tokens: int) -> Packed:
@@ -114,21 +119,28 @@ def batched(length: int, *, tokens: int) -> Packed:
 def findings(rows: Sequence[Row], lengths: Sequence[int], held: Mapping[str, Mapping[int, int]]) -> Iterator[str]:
     """The exponents of time and memory, the bytes, and where the Star wins."""
     longest = max(lengths)
-    seconds: dict[str, dict[int, list[float]]] = {STAR: {}, FUSED: {}, NAIVE: {}}
-    for row in rows:
-        length = int(row.benchmark.split()[1].replace(",", ""))
+    costs: dict[str, dict[int, list[tuple[float, float]]]] = {STAR: {}, FUSED: {}, NAIVE: {}}
+    for row, length in placed(rows):
+        share = length / longest  # of a turn, for one sequence
         for name, turns in ((STAR, [pair.ours for pair in row.pairs]), (row.peer, [pair.peer for pair in row.pairs])):
-            seconds[name].setdefault(length, []).extend(turn * length / longest for turn in turns)  # of one sequence
-    for name, taken in seconds.items():
-        medians, least = ({n: float(of(turns)) for n, turns in taken.items()} for of in (np.median, np.min))
+            there = [(t * share, t * share * pair.peak) for t, pair in zip(turns, row.pairs, strict=True)]
+            costs[name].setdefault(length, []).extend(there)
+    for name, taken in costs.items():
+        least = {n: min(seconds for seconds, _ in turns) for n, turns in taken.items()}
+        work = {n: float(np.median([work for _, work in turns])) for n, turns in taken.items()}
         yield (
-            f"{name}: the exponent of time is {told(medians)} by medians, {told(least)} by minima; that of memory is "
-            f"{told(held[name])}."
+            f"{name}: the exponent of time is {told(work)}, by medians in units of the matrix product just before, and "
+            f"{told(least)} by the least seconds; that of memory is {told(held[name])}."
         )
     for name, kept in held.items():
         yield f"{name}: holds " + ", ".join(f"{b / 1e6:.1f} MB at {n:,}" for n, b in kept.items()) + "."
-    wins = [n for n in lengths if np.median(seconds[STAR][n]) < np.median(seconds[FUSED][n])]
-    yield f"{STAR}: quicker than {FUSED} from {winning(lengths, wins)} tokens on."
+    wins = [length for row, length in placed(rows) if row.peer == FUSED and row.ratio.lower > 1]
+    yield f"{STAR}: quicker than {FUSED} from {winning(lengths, wins)} tokens on, in three turns of four or more."
+
+
+def placed(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
+    """Rows with their lengths."""
+    return ((row, int(row.benchmark.split()[1].replace(",", ""))) for row in rows)
 
 
 def told(costs: Mapping[int, float]) -> str:
