@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from quire.core.errors import BadInput
@@ -17,13 +19,18 @@ from quire.core.spec import (
     DetectionHead,
     HeadSpec,
     Parts,
+    QueryHead,
     SequenceHead,
     Star,
     TokenHead,
     VectorHead,
 )
 from quire.nn.model import Model, Packed, Step
+from quire.text.tokenizers import Tokenizer
+from quire.train.convert import export_tensors
+from quire.train.families import read_config
 from quire.train.families.base import shapes
+from quire.train.start import Base, started
 from quire.train.weights import read_model, save_model, standing
 
 BERT = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, segments=2)
@@ -33,6 +40,7 @@ MODERN = Backbone(
     rotary_base=160_000, rotary_base_local=10_000,
 )  # fmt: skip
 LINGUAL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=48, positions=11, segments=0, languages=3)
+RELATIVE = BERT.model_copy(update={"position": "relative", "embedding_norm": False})
 VOCAB = Vocab(size=37, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
 
 
@@ -83,6 +91,9 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "XLM": (LINGUAL, "xlm"),
     "XLM, sinusoids": (LINGUAL.model_copy(update={"position": "sinusoidal"}), "xlm"),
     "XLM with segments": (LINGUAL.model_copy(update={"segments": 2}), "quire"),
+    "XLNet": (RELATIVE, "xlnet"),
+    "XLNet with many segments": (RELATIVE.model_copy(update={"segments": 4}), "xlnet"),
+    "XLNet without segments": (RELATIVE.model_copy(update={"segments": 0}), "quire"),
     "no positions": (BERT.model_copy(update={"position": "none"}), "quire"),
     "scores": (BERT.model_copy(update={"score": "additive"}), "quire"),
     "a window": (BERT.model_copy(update={"window": 2}), "quire"),
@@ -97,6 +108,7 @@ EVERY_HEAD: dict[str, HeadSpec] = {
     "boundary": BoundaryHead(longest=4, place_width=5),
     "vector": VectorHead(),
     "state": VectorHead(dense=False),
+    "query": QueryHead(),
 }
 
 
@@ -138,3 +150,121 @@ def test_a_generator_is_a_folder_of_its_own(tmp_path: Path) -> None:
         head, slot = ("rtd", "rtd") if body == "backbone" else ("guess", "guess")
         ours = Step(model.eval(), batch, by=body).scores(head, torch.arange(5))
         torch.testing.assert_close(Step(alone.eval(), batch).scores(slot, torch.arange(5)), ours, atol=0, rtol=0)
+
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 37, "hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 20,
+    "max_position_embeddings": 11, "pad_token_id": 0,
+}  # fmt: skip
+OTHER: dict[str, Any] = {"vocab_size": 37, "pad_token_id": 0}
+THEIRS: list[tuple[str, dict[str, Any]]] = [
+    ("RobertaForMaskedLM", SIZES),
+    ("AlbertForPreTraining", {**SIZES, "embedding_size": 8}),
+    ("AlbertForMaskedLM", {**SIZES, "embedding_size": 8, "num_hidden_groups": 3}),
+    ("ElectraForPreTraining", {**SIZES, "embedding_size": 8}),
+    ("ElectraForMaskedLM", {**SIZES, "embedding_size": 12}),
+    ("ModernBertForMaskedLM", {**SIZES, "local_attention": 4}),
+    ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "n_langs": 3}),
+    ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "sinusoidal_embeddings": True}),
+    ("XLNetLMHeadModel", {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}),
+]
+QUIET = pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@QUIET
+@pytest.mark.parametrize(("name", "sizes"), THEIRS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(THEIRS)])
+def test_a_folder_of_transformers_is_a_start_and_goes_back(tmp_path: Path, name: str, sizes: dict[str, Any]) -> None:
+    theirs = pytest.importorskip("transformers")
+    kind = getattr(theirs, name)
+    kind(kind.config_class(**sizes)).save_pretrained(tmp_path)
+    Tokenizer.train(["a b c d e f g"], kind="wordpiece", size=37, lowercase=True, longest=11).save(tmp_path)
+    files = Base.load(str(tmp_path)).files
+    assert not any("not used" in note for note in files.notes)
+    model = started(files, files.heads, seed=1)
+    assert same(model.cpu().state_dict(), files.state)
+    family, _ = read_config(json.loads((tmp_path / "config.json").read_text()), where=tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    if family.offset:  # rows that no token reaches
+        tensors["roberta.embeddings.position_embeddings.weight"][: family.offset] = 0
+    back = export_tensors(files.state, backbone=files.backbone, heads=files.heads, family=family)
+    if (table := "transformer.position_embeddings.weight") in tensors and files.backbone.position == "sinusoidal":
+        torch.testing.assert_close(back.pop(table), tensors.pop(table), atol=1e-4, rtol=0)  # theirs is from fp64
+    assert same(back, tensors)
+
+
+TOKEN, PLAIN, PAIR = TokenHead(), TokenHead(transform=False), SequenceHead(outputs=2)
+OURS: list[tuple[str, dict[str, HeadSpec], str, str]] = [
+    ("BERT", {"mlm": TOKEN, "pair": PAIR}, "AutoModelForPreTraining", "prediction_logits"),
+    ("ALBERT", {"mlm": TOKEN, "pair": PAIR}, "AutoModelForPreTraining", "prediction_logits"),
+    ("ALBERT", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
+    ("narrow tables", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
+    ("narrow tables", {"rtd": DetectionHead()}, "AutoModelForPreTraining", "logits"),
+    ("BERT", {"rtd": DetectionHead()}, "AutoModelForPreTraining", "logits"),
+    ("ModernBERT", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
+    ("ModernBERT, rare global", {"span": TOKEN}, "AutoModelForMaskedLM", "logits"),
+    ("ModernBERT, all local", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
+    ("XLM, sinusoids", {"tlm": PLAIN}, "AutoModelForMaskedLM", "logits"),
+    ("XLM", {"mlm": PLAIN}, "AutoModelForMaskedLM", "logits"),
+    ("XLNet", {"plm": PLAIN, "query": QueryHead()}, "AutoModelForCausalLM", "logits"),
+]
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("name", "heads", "auto", "logits"), OURS, ids=[f"{name}-{'-'.join(heads)}" for name, heads, *_ in OURS]
+)
+def test_transformers_opens_what_we_write_and_computes_the_same(
+    tmp_path: Path, name: str, heads: dict[str, HeadSpec], auto: str, logits: str
+) -> None:
+    theirs = pytest.importorskip("transformers")
+    backbone = BACKBONES[name][0]
+    state = save(tmp_path / "m", backbone, heads)
+    opened, report = getattr(theirs, auto).from_pretrained(tmp_path / "m", output_loading_info=True)
+    assert not any(report.values()), report
+    ours = Model(backbone, heads)
+    ours.load_state_dict(state)
+    passage = Passage(np.array([7, 8, 9, 10, 11, 12]), np.ones(6, dtype=bool))
+    packed = Packed(Batch.pack([Example.of(VOCAB, passage)]))
+    scores = Step(ours.eval(), packed).scores(next(iter(heads)), torch.arange(8))
+    more = {"langs": torch.zeros(1, 8, dtype=torch.int64)} if backbone.languages else {}
+    answered = getattr(opened.eval()(input_ids=packed.tokens[None], **more), logits)
+    torch.testing.assert_close(scores, answered[0], atol=1e-4, rtol=1e-4)  # states of unit normal weights are large
+
+
+MODERNBERT = {"model_type": "modernbert", **SIZES}
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({**MODERNBERT, "hidden_activation": "tanh"}, "hidden_activation 'tanh' is not supported; known: gelu, "),
+    ({**MODERNBERT, "classifier_activation": "relu"}, "classifier_activation is not hidden_activation"),
+    ({**MODERNBERT, "norm_bias": True}, "biases in some layers and not in others"),
+    ({**MODERNBERT, "decoder_bias": False}, "decoder_bias False is not supported, only True"),
+    ({**MODERNBERT, "layer_types": ["sliding_attention", "full_attention"]}, "layer_types: only a global layer and"),
+    ({**MODERNBERT, "layer_types": 3}, "a value of another type than expected"),
+    ({**MODERNBERT, "rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type 'yarn' is not supported"),
+    ({"model_type": "albert", **SIZES, "inner_group_num": 2}, "inner_group_num 2 is not supported, only 1"),
+    ({"model_type": "albert", **SIZES, "embedding_size": 12}, "embedding_size is hidden_size"),
+    ({"model_type": "albert", **SIZES, "num_hidden_groups": 2}, "depth 3 is not a multiple of groups 2"),
+    ({"model_type": "electra", **SIZES, "hidden_act": "relu"}, "hidden_act 'relu' is not supported"),
+    ({"model_type": "electra", **SIZES, "position_embedding_type": "relative_key"}, "'relative_key' is not supported"),
+    ({"model_type": "xlm", **THEIRS[6][1], "max_position_embeddings": 9, "causal": True}, "causal True"),
+    ({"model_type": "xlm", **THEIRS[6][1], "max_position_embeddings": 9, "asm": True}, "asm True"),
+    ({"model_type": "xlm", **THEIRS[6][1]}, "max_position_embeddings is missing"),
+    ({"model_type": "xlnet", **THEIRS[8][1], "attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
+    ({"model_type": "xlnet", **THEIRS[8][1], "untie_r": False}, "untie_r False"),
+    ({"model_type": "xlnet", **THEIRS[8][1], "d_model": 9}, "make it even"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), REFUSED)
+def test_what_would_be_computed_wrongly_is_refused_in_one_line(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        read_config(config, where=Path("config.json"))
+    assert "\n" not in str(caught.value)
+
+
+def test_older_files_of_modernbert_say_the_same() -> None:
+    old = {"global_attn_every_n_layers": 2, "local_attention": 4, "global_rope_theta": 160.0, "local_rope_theta": 10.0}
+    _, backbone = read_config({**MODERNBERT, **old, "position_embedding_type": "absolute"}, where=Path("config.json"))
+    assert [backbone.sees_locally(i) for i in range(3)] == [False, True, False]
+    assert (backbone.window, backbone.rotary_base, backbone.rotary_base_local) == (2, 160.0, 10.0)

@@ -89,6 +89,10 @@ class Backbone(Settings):
             )
         if self.position == "rotary" and self.score == "additive":
             raise ValueError("rotary positions turn products of queries and keys, which score additive has not")
+        if self.position == "relative" and self.width % 2:
+            raise ValueError(
+                f"relative positions are as many sines as cosines, but width is {self.width}: make it even"
+            )
         if self.position == "relative" and self.score != "scaled_dot":
             raise ValueError(f"relative positions have a score of their own; leave score {self.score} out")
         if self.global_every and self.window is None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, DetectionHead, HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
 from quire.train.families import read_config
-from quire.train.families.base import POSITIONS, Family, Row
+from quire.train.families.base import POSITIONS, Family, Row, translated
 from quire.train.families.bert import BERT
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -93,13 +93,13 @@ def export_tensors(
         if row.ours not in ours:
             raise ValueError(f"the state lacks {row.ours!r}")
         tensor = ours.pop(row.ours)
-        if tuple(tensor.shape) != (len(row.theirs) * row.shape[0], *row.shape[1:]):
+        if tuple(tensor.shape) != row.shape:
             raise ValueError(f"{row.ours!r} has the shape {list(tensor.shape)}, which the backbone does not describe")
-        for name, part in zip(row.theirs, tensor.chunk(len(row.theirs)), strict=True):
+        for name, part in zip(row.theirs, row.parted(tensor), strict=True):
             full = prefix + name if row.prefixed else name
             if full in theirs and not torch.equal(theirs[full], part):
                 raise ValueError(f"{row.ours!r} is not the only pooler, and theirs have one for all")
-            theirs[full] = part.detach().contiguous()
+            theirs[full] = part
     if ours:
         raise ValueError(f"no place for {min(ours)!r} ({len(ours)} tensors in all)")
     return theirs
@@ -138,26 +138,30 @@ def _drop_computed(named: dict[str, Tensor], family: Family, backbone: Backbone,
 
 def _has_blocks(named: Mapping[str, Tensor], family: Family, backbone: Backbone, where: Path) -> None:
     """Before anything is built: a depth of a billion ends at the first block that is missing."""
-    first = family.body["blocks.#.attention.qkv.*"].split()[0].replace("*", "weight")
     for i in range(backbone.groups or backbone.depth):
-        _found(named, first.replace("#", str(i)), where)
+        theirs, _ = translated(f"blocks.{i}.attention.qkv.weight", family.body)
+        _found(named, theirs[0], where)
 
 
 def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float) -> dict[str, HeadSpec]:
     """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code)."""
     found: dict[str, HeadSpec] = {}
-    for place, names in family.heads.items():
-        last = [*names.values()][-1].replace("*", "weight")
+    for place, own in family.heads.items():
+        names = {**family.lent, **own}
+        (last,), _ = translated([*names][-1].replace("*", "weight"), names)
         if last not in named:
             continue
-        if place == "mlm":
-            found[place] = TokenHead(transform="dense.*" in names)
-        elif place == "rtd":
-            found[place] = DetectionHead()
-        elif (family.pooler or names["pooler.*"]).replace("*", "weight") in named and named[last].ndim == 2:
-            outputs, dropped = len(named[last]), place in family.dropped
-            if outputs:
-                found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
+        match place:
+            case "mlm":
+                found[place] = TokenHead(transform="dense.*" in own)
+            case "rtd":
+                found[place] = DetectionHead()
+            case "query":
+                found[place] = QueryHead()
+            case _:
+                outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
+                if outputs and translated("pooler.weight", names)[0][0] in named:
+                    found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
     return {place: found[place] for place in family.places(found)}
 
 
@@ -171,8 +175,7 @@ def _rows(family: Family, backbone: Backbone, heads: Mapping[str, HeadSpec], whe
 
 
 def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:
-    parts = [checked(named, name, row.shape, where) for name in row.theirs]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    return row.joined([checked(named, name, row.their_shape, where) for name in row.theirs])
 
 
 def checked(named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], where: Path) -> Tensor:

@@ -110,7 +110,9 @@ def save_model(
     name, theirs = family.architecture(heads) if family else ("", {})
     lone_state = {n: t for n, t in state.items() if n.startswith("heads.") and n.split(".")[1] not in theirs}
     tensors = {n: t for n, t in state.items() if n not in lone_state}
-    placed = family and family.pooler and not theirs  # a class of theirs with an MLM head alone has no pooler
+    placed = (
+        family and "pooler.*" in family.lent and not theirs
+    )  # a class of theirs with an MLM head alone has no pooler
     if pooler and not placed and not any(isinstance(spec, SequenceHead) for spec in theirs.values()):
         lone_state |= pooler
     config: dict[str, Any] = {"model_type": OWN}

@@ -14,8 +14,9 @@ from quire.train.families.electra import ELECTRA
 from quire.train.families.modernbert import MODERNBERT
 from quire.train.families.roberta import ROBERTA
 from quire.train.families.xlm import XLM
+from quire.train.families.xlnet import XLNET
 
-FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, ELECTRA, ALBERT, MODERNBERT, XLM)}
+FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET)}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -59,12 +60,14 @@ def read_config(config: Any, *, where: Path) -> tuple[Family, Backbone]:
     fields = {ours: config[theirs] for ours, theirs in family.fields.items() if theirs in config}
     if family.activation:
         fields["activation"] = _activation(config, family, where)
-    if isinstance(fields["positions"], int):
+    if family.offset and isinstance(fields["positions"], int):
         fields["positions"] -= family.offset
     try:
         fields = {**family.fixed, **fields, **family.read(config)}
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise BadInput(f"{where}: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise BadInput(f"{where}: a value of another type than expected ({error}); fetch the model again") from error
     return family, parse(Backbone, fields, where=str(where))
 
 
@@ -72,7 +75,8 @@ def write_config(backbone: Backbone, *, family: Family) -> dict[str, Any]:
     """The settings of a backbone under their names, `model_type` first; `read_config` reads them back."""
     config: dict[str, Any] = {"model_type": family.model_type}
     config |= {theirs: getattr(backbone, ours) for ours, theirs in family.fields.items()}
-    config["max_position_embeddings"] += family.offset
+    if family.offset:
+        config[family.fields["positions"]] += family.offset
     if family.activation:
         config[family.activation] = "gelu_pytorch_tanh" if backbone.activation == "gelu_tanh" else backbone.activation
     return config | family.write(backbone)
@@ -102,6 +106,7 @@ def _full(backbone: Backbone) -> Backbone:
     local = any(backbone.sees_locally(i) for i in range(backbone.depth))
     every = backbone.global_every and min(backbone.global_every, backbone.depth)
     whole = {
+        "segments": min(backbone.segments, 1) if backbone.position == "relative" else backbone.segments,
         "embedding": backbone.embedding_width,
         "groups": backbone.groups or backbone.depth,
         "window": backbone.window if local else None,

@@ -48,7 +48,7 @@ ALBERT = Family(
         "blocks.#.ffn.down.*": _LAYER + "ffn_output.*",
         "blocks.#.ffn_norm.*": _LAYER + "full_layer_layer_norm.*",
     },
-    pooler="pooler.*",
+    lent={"pooler.*": "pooler.*"},
     heads={
         "mlm": {"dense.*": "predictions.dense.*", "norm.*": "predictions.LayerNorm.*", "bias": "predictions.bias"},
         "pair": {"out.*": "sop_classifier.classifier.*"},

@@ -4,26 +4,26 @@ Shapes are nowhere in it: our own modules know them, and which tensors there are
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from quire.core.spec import Backbone, DetectionHead, HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
 from quire.nn.heads import build_head
 from quire.nn.model import build_body
 
 Names: TypeAlias = Mapping[str, str]
 """Our name -> theirs. `#` is the number of a block, a trailing `*` weight or bias; several of theirs, stacked in this
-order, make one of ours."""
+order, make one of ours. After a colon stands their shape, where it is another: W width, H heads, D width of a head,
+and a quote where that, flattened behind its first axis, is ours transposed."""
 Activation: TypeAlias = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Shape: TypeAlias = tuple[int, ...]
 
 POSITIONS = "backbone.embeddings.positions.weight"
 SEGMENTS = "backbone.embeddings.segments.weight"
-POOLER = "pooler.*"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,21 @@ class Row:
     """One tensor of ours and the tensors of theirs it is made of, all of one shape."""
 
     ours: str
+    shape: Shape  # of ours, as it is stacked
     theirs: tuple[str, ...]
-    shape: Shape
+    their_shape: Shape
     prefixed: bool  # whether theirs stand under the family's prefix in a model with heads
+    transposed: bool
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Ours from theirs."""
+        rows = [part.flatten(1).T for part in parts] if self.transposed else parts
+        return (torch.cat(list(rows)) if len(rows) > 1 else rows[0]).reshape(self.shape).contiguous()
+
+    def parted(self, ours: Tensor) -> list[Tensor]:
+        """Theirs from ours."""
+        parts = ours.detach().chunk(len(self.theirs))
+        return [(part.T if self.transposed else part).reshape(self.their_shape).contiguous() for part in parts]
 
 
 @dataclass(frozen=True)
@@ -49,11 +61,11 @@ class Family:
     """Our fields and theirs that hold the same."""
     body: Names
     heads: Mapping[str, Names]
-    """`mlm`, `pair`, `classify`, `rtd`: the last name of each tells whether it is there."""
+    """By place: `mlm`, `pair`, `classify`, `rtd`, `query`. The last name of each tells whether it is there."""
     tied: Mapping[str, str]
     """Second copies of tensors, and the names that are kept."""
-    pooler: str = ""
-    """Their name of the pooler's weight and bias, which belongs to their body and to our sequence heads."""
+    lent: Names = field(default_factory=dict)
+    """What belongs to their body and to our heads: the pooler, XLNet's query."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Our fields that are the same in all of its models, where they are not our defaults."""
     fine: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -89,6 +101,8 @@ class Family:
                     place = "mlm"
                 case DetectionHead():
                     place = "rtd"
+                case QueryHead():
+                    place = "query"
                 case SequenceHead(outputs=outputs) if slot != "pair" or outputs == 2:  # theirs has two, always
                     place = slot
                 case _:
@@ -109,22 +123,27 @@ class Family:
         """Every tensor of a model, in our order: body, then heads. KeyError for one that the family does not know."""
         places = self.places(heads)
         for ours, shape in shapes(backbone, heads).items():
-            _, slot, inner = ours.split(".", 2)
-            if not ours.startswith("heads."):
-                names, prefixed, inner = self.body, True, ours.removeprefix("backbone.")
-            elif inner.startswith("pooler.") and self.pooler:
-                names, prefixed = {POOLER: self.pooler}, True
+            if ours.startswith("heads."):
+                _, slot, inner = ours.split(".", 2)
+                own = self.heads[places[slot]]
+                lent = stem(inner, own) not in own
+                yield self._row(ours, shape, inner, self.lent if lent else own, backbone, prefixed=lent)
             else:
-                names, prefixed = self.heads[places[slot]], False
-            theirs = _translated(inner, names)
-            full = (shape[0] // len(theirs) + (self.offset if ours == POSITIONS else 0), *shape[1:])
-            yield Row(ours, theirs, full, prefixed)
+                yield self._row(ours, shape, ours.removeprefix("backbone."), self.body, backbone, prefixed=True)
 
     def pooler_rows(self, backbone: Backbone) -> Iterator[Row]:
         """A pooler without a head."""
-        if self.pooler:
+        if "pooler.*" in self.lent:
             for ours, shape in pooler_shapes(backbone).items():
-                yield Row(ours, _translated(ours, {POOLER: self.pooler}), shape, prefixed=True)
+                yield self._row(ours, shape, ours, self.lent, backbone, prefixed=True)
+
+    def _row(self, ours: str, shape: Shape, inner: str, names: Names, backbone: Backbone, *, prefixed: bool) -> Row:
+        theirs, layout = translated(inner, names)
+        extra = self.offset if ours == POSITIONS else 0
+        sizes = {"W": backbone.width, "H": backbone.heads, "D": backbone.width // backbone.heads}
+        own = tuple(sizes.get(letter) or int(letter) for letter in layout.rstrip("'"))
+        plain = (shape[0] // len(theirs) + extra, *shape[1:])
+        return Row(ours, (shape[0] + extra, *shape[1:]), theirs, own or plain, prefixed, layout.endswith("'"))
 
 
 def shapes(backbone: Backbone, heads: Mapping[str, HeadSpec]) -> dict[str, Shape]:
@@ -140,9 +159,15 @@ def pooler_shapes(backbone: Backbone) -> dict[str, Shape]:
     return {"pooler.weight": (backbone.width, backbone.width), "pooler.bias": (backbone.width,)}
 
 
-def _translated(ours: str, names: Names) -> tuple[str, ...]:
+def stem(ours: str, names: Names) -> str:
+    """The entry of a table that a name of ours belongs to, be it there or not."""
+    numberless = re.sub(r"(?<=blocks\.)\d+", "#", ours)
+    return numberless if numberless in names else re.sub(r"\.(weight|bias)$", ".*", numberless)
+
+
+def translated(ours: str, names: Names) -> tuple[tuple[str, ...], str]:
+    """Their names of one of ours, and the letters of their shape; KeyError where the table has none."""
     number = re.search(r"(?<=blocks\.)\d+", ours)
-    stem = re.sub(r"(?<=blocks\.)\d+", "#", ours)
-    head, _, end = stem.rpartition(".")
-    theirs = names[stem] if stem in names else names[f"{head}.*"]
-    return tuple(theirs.replace("#", number[0] if number else "").replace("*", end).split())
+    theirs = names[stem(ours, names)].replace("#", number[0] if number else "").replace("*", ours.rpartition(".")[2])
+    pairs = [name.partition(":") for name in theirs.split()]
+    return tuple(name for name, _, _ in pairs), pairs[0][2]

@@ -46,7 +46,7 @@ BERT = Family(
     ),
     fields=FIELDS,
     body=BODY,
-    pooler="pooler.dense.*",
+    lent={"pooler.*": "pooler.dense.*"},
     heads={
         "mlm": {
             "dense.*": "cls.predictions.transform.dense.*",
