@@ -37,7 +37,7 @@ class Embeddings(nn.Module):
             x_NE = x_NE + sinusoids(positions_N, width=x_NE.shape[-1])
         if self.segments is not None:
             x_NE = x_NE + self.segments(segments_N)
-        if self.languages is not None and languages_N is not None:
-            x_NE = x_NE + self.languages(languages_N)
+        if self.languages is not None:  # the first, where none is told
+            x_NE = x_NE + (self.languages.weight[0] if languages_N is None else self.languages(languages_N))
         embedded: Tensor = self.dropout(self.norm(x_NE))
         return embedded
