@@ -56,6 +56,7 @@ class Features(Predictor):
                 state=self.model.state_dict(),
                 labels=None,
                 tokenizer_saver=self.tokenizer.save,
+                pad=self.tokenizer.vocab.pad,
                 card=card,
                 extra={},
             )

@@ -48,6 +48,7 @@ class Network(Predictor):
             state=self.model.state_dict(),
             labels=self.labels,
             tokenizer_saver=self.tokenizer.save,
+            pad=self.tokenizer.vocab.pad,
             card=card,
             extra={"length": self.length, "cut": self.how},
         )
