@@ -37,6 +37,7 @@ CHANGES = ("train.steps=2", "train.batch=4", "data.length=32", "data.tokenizer.s
 SMALL = {
     "adapt": ["--budget=2steps", "--seeds=1", "--set=train.batch=4"],
     "pretrain": [f"--set={change}" for change in CHANGES],
+    "compare": ["--budget=500tokens", "--seeds=1", "--vocab=300", "--length=32", "--batch=4"],
 }
 SMALL_CALL = ('budget="5m", seeds=3', 'budget="2steps", seeds=1, changes=["train.batch=4"]')
 WORDS = ["lamp", "chair", "kettle", "box", "parcel", "two", "days", "after", "the", "it", "was", "in", "with", "very"]
