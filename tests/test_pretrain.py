@@ -13,6 +13,7 @@ from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
 from quire.train.optim import TrainPlan
 from quire.train.signals import StopRequest
+from quire.train.start import Base
 from quire.train.weights import read_model
 
 
@@ -51,6 +52,15 @@ def test_a_model_folder_comes_out_that_others_read(corpus: Path, tmp_path: Path,
     shards = Shards.open(tmp_path / "run" / "corpus", tokenizer=tokenizer.fingerprint)
     assert len(shards.documents) == 60
     assert not any((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_a_generator_is_left_beside_the_model_and_each_is_a_start(corpus: Path, tmp_path: Path) -> None:
+    folder = pretrain(tiny_recipe(objectives=["rtd"]), corpus=[corpus], out=tmp_path / "run")
+    for made, kind in ((folder, "detection"), (folder.with_name("generator"), "token")):
+        files = Base.load(str(made)).files
+        assert [spec.kind for spec in files.heads.values()] == [kind]
+        going_on = tiny_recipe(base=str(made), backbone=None, data={"length": 24})
+        assert read_model(pretrain(going_on, corpus=[corpus], out=tmp_path / kind)).backbone == files.backbone
 
 
 def test_the_same_command_twice_gives_the_same_and_another_seed_another(corpus: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a model starts: the embedded small base, a folder of the BERT family, or nothing."""
+"""Where a model starts: the embedded small base, a model folder, or nothing."""
 
 from __future__ import annotations
 

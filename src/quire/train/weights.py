@@ -143,7 +143,7 @@ def save_model(
 
 
 def read_model(folder: Path) -> ModelFiles:
-    """Read a model folder, ours or any of the BERT family with `config.json` and `model.safetensors`.
+    """Read a model folder, ours or one of `quire.train.families`, with `config.json` and `model.safetensors`.
 
     Errors are one BadInput line each: no folder, a pickle, a damaged or changed file, a shard missing or outside
     the folder, weights that disagree with the configuration or are not finite, a model of another kind.
