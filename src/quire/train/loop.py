@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +101,10 @@ def fit(
     progress = progress or Silent()
     progress.start(title, job.plan.steps, start)
     with torch.random.fork_rng(devices=[]):
+        if start < job.plan.steps:
+            run.price(start)
         for t in range(start, job.plan.steps):
-            if t == start:
-                record, flops = counted(partial(run.update, t))
-                run.flops_per_token = flops / record["tokens"]
-                record["peak_share"] = flops / record["seconds"] / run.peak
-            else:
-                record = run.update(t)
+            record = run.update(t)
             done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
             if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
                 record |= watch(done)
@@ -137,7 +133,26 @@ class _Run:
         self.log = Log(folder / "log.jsonl") if folder else None
         self.events = Events(folder) if folder and track else None
         self.saved: Path | None = None
-        self.flops_per_token = 0.0  # counted in the first update
+        self.flops_per_token = 0.0  # see `price`
+
+    def price(self, t: int) -> None:
+        """Count the FLOPs of a token on the first batch of update `t`, beside the training.
+
+        While torch counts, it takes some operations apart, which rounds otherwise: a counted update would not be the
+        one that an undisturbed run makes.
+        """
+        packed = Packed(self.feed.at(t, parts=self.job.plan.accumulate)[0], self.device)
+        self.model.train()
+        self.job.strategy.before_step(self.model, t)
+        torch.manual_seed(seed_of(self.job.seed, "price"))
+
+        def work() -> None:
+            step = Step(self.model, packed)
+            torch.stack([o.loss(step) for o in self.objectives]).sum().backward()  # type: ignore[no-untyped-call]
+
+        _, flops = counted(work)
+        self.model.zero_grad(set_to_none=True)
+        self.flops_per_token = flops / len(packed.tokens)
 
     def update(self, t: int) -> dict[str, Any]:
         """One update: forward, backward, optimiser; returns what to log of it."""
