@@ -19,6 +19,9 @@ from quire.core.catalogue import Component, find
 from quire.core.example import Passage, Vocab, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
+from quire.noise.select import Spans
+from quire.objectives import Objective
+from quire.objectives.mlm import Mlm
 
 torch.set_num_threads(1)
 settings.register_profile("quire", deadline=None, database=None, print_blob=False)
@@ -43,6 +46,12 @@ def member() -> Callable[[type[Component], str], Component]:
         return find(kind, name).model_validate(REQUIRED.get(name, {}))
 
     return build
+
+
+@pytest.fixture(scope="session")
+def earlier() -> Callable[[str], tuple[Objective, ...]]:
+    """name -> what must have asked before an objective that asks about the answers of others."""
+    return lambda name: (Mlm(select=Spans(rate=0.3)),) if name == "boundary" else ()
 
 
 @pytest.fixture(scope="session")

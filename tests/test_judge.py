@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom, bootstrap, norm
 from sklearn.metrics import accuracy_score, f1_score
 
-from quire.judge import compare, front, holm, interval, mcnemar, p_value, resample, score, scores, verdict
 from quire.core.errors import BadInput
 from quire.core.random import rng
 from quire.core.results import Arm, DataFacts, Environment, Latency, Metric, Quantisation, Study
+from quire.judge import compare, front, holm, interval, mcnemar, p_value, resample, score, scores, verdict
 
 Ints = npt.NDArray[np.int64]
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from sklearn.calibration import calibration_curve
 
-from quire.judge import verdict
 from quire.core.random import rng
 from quire.core.results import (
     Arm,
@@ -28,6 +27,7 @@ from quire.core.results import (
     Study,
 )
 from quire.core.verdict import Verdict
+from quire.judge import verdict
 from quire.report import model_card, plots, render, words
 from quire.report.page import calibration, confusion, confusions
 

@@ -12,9 +12,7 @@ from quire.core.example import IGNORE, Batch, Bools, Example, Passage, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone, SequenceHead, VectorHead
 from quire.nn.model import Model, Packed, Step
-from quire.noise.select import Spans
 from quire.objectives import Objective
-from quire.objectives.mlm import Mlm
 from quire.paradigms import Paradigm
 from quire.train.loop import planned
 
@@ -23,8 +21,6 @@ MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catal
 every = pytest.mark.parametrize(("kind", "name"), MEMBERS)
 Draw = Callable[[int, Rng], Passage]
 LENGTHS = (1, 2, 7, 20, 30)
-EARLIER: dict[str, Objective] = {"boundary": Mlm(select=Spans(rate=0.3))}
-"""What must have asked before, for those that ask about the answers of others."""
 
 
 @pytest.fixture
@@ -33,15 +29,17 @@ def objective(kind: type[Component], name: str, member: Callable[[type[Component
 
 
 @pytest.fixture
-def plain(objective: Objective, passage: Draw, world: World) -> list[Example]:
+def plain(
+    objective: Objective, passage: Draw, world: World, earlier: Callable[[str], tuple[Objective, ...]]
+) -> list[Example]:
     """Examples of one and of two passages, short and long; labelled when it is a paradigm that asks."""
     draw = rng(1, "plain")
     passages = [[passage(n, draw)] for n in LENGTHS] + [[passage(n, draw), passage(9, draw)] for n in LENGTHS]
     if isinstance(objective, Paradigm):
         return [objective.format(p, _label(objective, i), world) for i, p in enumerate(passages)]
     examples = [Example.of(world.vocab, *p) for p in passages]
-    if earlier := EARLIER.get(objective.name()):
-        return [earlier.corrupt(example, world, rng(5, i)) for i, example in enumerate(examples)]
+    for before in earlier(objective.name()):
+        examples = [before.corrupt(example, world, rng(5, i)) for i, example in enumerate(examples)]
     return examples
 
 

@@ -151,12 +151,14 @@ class Plm(Objective):
         return {**token_health(self.scores(step, g_MW), answers_M), "query_spread": float(spread)}
 
     def queried(self, step: Step) -> Tensor:
+        """The query stream's states [M, W] at the targets."""
         body = step.model.backbone
         assert isinstance(body, Encoder)
         asked_M, query_W = step.asked(self.slot), step.model.heads[QUERY]()
         return query_states(body, step.model.embed(step.batch), query_W, asked_M, step.batch.layout)
 
     def scores(self, step: Step, g_MW: Tensor) -> Tensor:
+        """Scores [M, V] of those states."""
         scores_MV: Tensor = step.model.heads[self.slot](g_MW, step.table)
         return scores_MV
 
