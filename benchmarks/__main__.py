@@ -30,6 +30,7 @@ class Name(StrEnum):
     FINETUNING = "finetuning"
     INFERENCE = "inference"
     STAR = "star"
+    CORRUPTION = "corruption"
 
 
 FULL = Scale(

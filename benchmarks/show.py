@@ -86,7 +86,7 @@ def table(rows: Iterable[Row], title: str) -> Table:
             f"{ours.median:,.0f}",
             f"{peer.median:,.0f}",
             _ratio(row.ratio),
-            f"{our_share.median:.0%} / {peer_share.median:.0%}",
+            f"{our_share.median:.0%} / {peer_share.median:.0%}" if row.flops else "",
             str(len(row.pairs)),
         )
     return made
