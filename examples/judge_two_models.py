@@ -5,8 +5,8 @@ Run: python examples/judge_two_models.py
 
 import numpy as np
 
-from quire.judge import verdict
 from quire.core.results import Arm, DataFacts, Environment, Study
+from quire.judge import verdict
 
 draw = np.random.default_rng(0)
 truth = draw.integers(2, size=300)  # [E] test labels

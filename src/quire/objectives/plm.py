@@ -113,7 +113,7 @@ class Plm(Objective):
         next_start = nearest.tolist() + [length] * farthest
         taken = bytearray(length)
         for start, stop, number in cuts:
-            at, left = start, min(number, int(free[start:stop].sum()) - 1)
+            at, left = start, min(number, int(np.count_nonzero(free[start:stop])) - 1)
             if left <= 0:
                 continue
             for n, lead, share in spans:
@@ -130,7 +130,7 @@ class Plm(Objective):
         where = np.frombuffer(taken, dtype=bool) & free
         for start, stop, number in cuts:
             here, able = where[start:stop], free[start:stop]
-            if (missing := min(number, int(able.sum()) - 1) - int(here.sum())) > 0:
+            if (missing := min(number, int(np.count_nonzero(able)) - 1) - int(np.count_nonzero(here))) > 0:
                 here[rng.permutation(np.flatnonzero(able & ~here))[:missing]] = True
         return where
 
