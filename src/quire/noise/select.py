@@ -129,22 +129,28 @@ class Ngrams(Select):
         return len(self.shares)
 
     def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        bounds_W1 = _bounds(starts if self.of == "words" else np.ones_like(starts))
-        whole_W = np.logical_and.reduceat(free, bounds_W1[:-1])
+        whole = self.of == "words"
+        bounds_W1 = _bounds(starts) if whole else np.arange(len(free) + 1)
+        whole_W = np.logical_and.reduceat(free, bounds_W1[:-1]) if whole else free
         words, ends_W = rng.permutation(np.flatnonzero(whole_W)), _run_ends(whole_W)
         budget = _budget(self.rate, len(free), self.rounding, rng)
         bounds, taken = bounds_W1.tolist(), bytearray(len(whole_W))
+        marks = [b"\1" * n for n in range(len(self.shares) + 1)]
         while budget and len(words):
-            first_C, words = words[: 8 + budget], words[8 + budget :]  # few come to their turn
+            few = 8 + budget * 2 // 3  # so many come to their turn
+            first_C, words = words[:few], words[few:]
             last_C = np.minimum(first_C + _lengths(self.shares, len(first_C), rng), ends_W[first_C])
             for first, last in zip(first_C.tolist(), last_C.tolist(), strict=True):
-                while last > first and bounds[last] - bounds[first] > budget:
+                size = bounds[last] - bounds[first]
+                while size > budget:
                     last -= 1
-                if last > first and taken.find(1, first, last) < 0:
-                    taken[first:last] = b"\1" * (last - first)
-                    if (budget := budget - bounds[last] + bounds[first]) == 0:
+                    size = bounds[last] - bounds[first]
+                if size and taken.find(1, first, last) < 0:
+                    taken[first:last] = marks[last - first]
+                    if (budget := budget - size) == 0:
                         break
-        return np.repeat(np.frombuffer(taken, dtype=bool), np.diff(bounds_W1))
+        chosen_W = np.frombuffer(taken, dtype=bool)
+        return np.repeat(chosen_W, np.diff(bounds_W1)) if whole else chosen_W.copy()
 
 
 class Spans(Select):
