@@ -5,6 +5,7 @@ for a batch of the same tokens stands beside it; they also pad and stack, which 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from benchmarks import peers
 from benchmarks.harness import Result, Row, Scale, Side, timed, versus
 from benchmarks.text import Labelled
 from quire import recipe
-from quire.core.example import Example
+from quire.core.example import Example, World
 from quire.core.random import rng
+from quire.objectives import Objective
 from quire.pretrain import Material
 from quire.recipe import Recipe
 from quire.text.tokenizers import Tokenizer
@@ -41,7 +43,7 @@ REMARKS = (
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
-    """Every recipe that is pre-trained, one row each."""
+    """Every objective of every recipe that is pre-trained, a row each; later ones meet what earlier ones have done."""
     peers.require("transformers")
     sentences = [sentence for sentence, _ in text]
     documents = ["\n".join(sentences[i : i + SENTENCES]) for i in range(0, len(sentences), SENTENCES)]
@@ -51,17 +53,18 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     for name in recipe.names():
         job = _job(recipe.load(name), documents, base.tokenizer, folder)
         examples = [job.examples.example(i, epoch=i // len(job.examples)) for i in _cycle(len(job.examples))]
-        peer = _nearest(job)
-        theirs = _collated(peer, examples, base.tokenizer, opened)
-        rows += versus(
-            f"corruption {name}",
-            Side("quire", timed(_corrupting(job, examples))),
-            [Side(peer, timed(theirs))],
-            pairs=scale.pairs,
-            unit="tokens",
-            work=sum(map(len, examples)),
-            flops=0,
-        )
+        for objective in job.objectives:
+            peer = _nearest(objective)
+            rows += versus(
+                f"corruption {name}: {objective.slot}",
+                Side("quire", timed(partial(_corrupted, objective, examples, job.world))),
+                [Side(peer, timed(_collated(peer, examples, base.tokenizer, opened)))],
+                pairs=scale.pairs,
+                unit="tokens",
+                work=sum(map(len, examples)),
+                flops=0,
+            )
+            examples = _corrupted(objective, examples, job.world)
     return Result(tuple(rows), (), REMARKS)
 
 
@@ -83,19 +86,14 @@ def _job(wanted: Recipe, documents: list[str], tokenizer: Tokenizer, folder: Pat
     return material.job(steps=1, seed=0)
 
 
-def _corrupting(job: Job, examples: Sequence[Example]) -> Callable[[], None]:
-    def work() -> None:
-        for i, example in enumerate(examples):
-            draw = rng(0, "corrupt", 0, i)
-            for objective in job.objectives:
-                example = objective.corrupt(example, job.world, draw)
-
-    return work
+def _corrupted(objective: Objective, examples: Sequence[Example], world: World) -> list[Example]:
+    """The generator of each example included, which a run makes once for all objectives."""
+    return [objective.corrupt(example, world, rng(0, "corrupt", 0, i)) for i, example in enumerate(examples)]
 
 
-def _nearest(job: Job) -> str:
-    asked = str([objective.model_dump(mode="json") for objective in job.objectives])
-    return ORDER if "plm" in asked else WORDS if "whole_word" in asked else TOKENS
+def _nearest(objective: Objective) -> str:
+    settings = str(objective.model_dump(mode="json"))
+    return ORDER if objective.name() == "plm" else WORDS if "whole_word" in settings else TOKENS
 
 
 def _collated(name: str, examples: Sequence[Example], tokenizer: Tokenizer, opened: Any) -> Callable[[], object]:
@@ -118,7 +116,12 @@ def _collated(name: str, examples: Sequence[Example], tokenizer: Tokenizer, open
         even = [row["input_ids"] for row in rows]
         return lambda: [order.numpy_call(even[i : i + BATCH]) for i in range(0, len(even), BATCH)]
     collator = DataCollatorForLanguageModeling(
-        opened, mlm_probability=0.15, whole_word_mask=name == WORDS, return_tensors="np"
+        opened,
+        mlm_probability=0.15,
+        whole_word_mask=name == WORDS,
+        mask_replace_prob=1.0 if name == WORDS else 0.8,  # it knows no random tokens in whole words
+        random_replace_prob=0.0 if name == WORDS else 0.1,
+        return_tensors="np",
     )
     size = 1 if name == WORDS else BATCH  # offsets are not padded there
     return lambda: [collator([dict(row) for row in rows[i : i + size]]) for i in range(0, len(rows), size)]

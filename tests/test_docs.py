@@ -79,7 +79,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     _table(tmp_path / "reviews.csv", [(review(label), label) for label in OPINIONS for _ in range(20)])
     _table(tmp_path / "reviews-zh.csv", [(chinese(label), label) for label in CHINESE for _ in range(20)])
-    (tmp_path / "domain.txt").write_text("\n".join(review(label) for label in list(OPINIONS) * 30), encoding="utf-8")
+    (tmp_path / "domain.txt").write_text("\n".join(review(label) for label in list(OPINIONS) * 400), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path

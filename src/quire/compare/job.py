@@ -13,7 +13,7 @@ from quire.adapt.job import Outcome
 from quire.adapt.study import Trained, study
 from quire.adapt.task import Task, warnings
 from quire.compare.arms import Contender, control
-from quire.compare.corpus import Part
+from quire.compare.corpus import ONE_IN, Part
 from quire.compare.settings import CompareSettings
 from quire.core.errors import BadInput
 from quire.core.results import Pretrained, Pretraining, Study
@@ -60,7 +60,7 @@ def _tried(contender: Contender) -> None:
     try:
         _ = contender.held_out.shards
     except BadInput as error:
-        raise BadInput(f"the held-out part of the corpus (one document in 20): {error}") from error
+        raise BadInput(f"one document in {ONE_IN} is held out: {error}; give more documents") from error
 
 
 def execute(settings: CompareSettings, arms: Sequence[Contender]) -> list[Outcome]:
