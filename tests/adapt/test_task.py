@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quire.adapt.settings import AdaptSettings, Budget, Inputs
-from quire.adapt.task import Task, read_task, warnings
+from quire.adapt.task import Given, Task, read_task, warnings
 from quire.core.errors import BadInput
 from quire.recipe import load
 from quire.text.audit import normalised
@@ -20,7 +20,8 @@ def settings(**inputs: str) -> AdaptSettings:
 
 
 def read(files: Path, **given: Path) -> Task:
-    return read_task(settings(), {"train": files / "reviews.csv", **given}, corpus=(files / "domain.txt",))
+    sources = Given({"train": files / "reviews.csv", **given}, (files / "domain.txt",), "text", "label")
+    return read_task(settings(), sources)
 
 
 def test_without_dev_and_test_both_are_drawn_by_class(files: Path) -> None:

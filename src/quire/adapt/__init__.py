@@ -8,14 +8,13 @@ from pathlib import Path
 
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, execute, reopened
-from quire.adapt.settings import AdaptSettings, Budget, Inputs
-from quire.adapt.task import described, fingerprint, read_task
+from quire.adapt.settings import AdaptSettings, Budget
+from quire.adapt.task import Given, read_task
 from quire.core.config import parse, write_yaml
 from quire.core.results import Metric
 from quire.recipe import Recipe
 from quire.recipe import load as load_recipe
 from quire.text.cut import Cut
-from quire.text.records import rereadable
 from quire.text.rows import Source
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
@@ -52,22 +51,16 @@ def adapt(
 
     A source is a path (CSV, TSV, JSONL, Parquet, plain text), `-`, or a `datasets.Dataset`. `base` is an embedded
     base, a model folder, or "none" to train from scratch. `budget` is time for the whole job ("5m") or training for
-    each arm and seed ("300steps", "200ktokens"). `track` also writes TensorBoard events. A folder with
-    the same settings goes on where it was stopped; one
-    with others is a BadInput. See `quire.adapt.job` for the order of things.
+    each arm and seed ("300steps", "200ktokens"). `track` also writes TensorBoard events. A folder with the
+    same settings goes on where it was stopped; one with others is a BadInput. `quire.adapt.job` tells the order of
+    things.
     """
-    corpus = tuple(rereadable(source, text_column=text_column) for source in corpus)
-    given = {name: source for name, source in (("train", train), ("dev", dev), ("test", test)) if source is not None}
+    given = Given.of(train, dev=dev, test=test, corpus=corpus, text_column=text_column, label_column=label_column)
     settings = parse(
         AdaptSettings,
         {
             "title": title,
-            "inputs": Inputs(
-                **{name: described(source) for name, source in given.items()},
-                corpus=tuple(described(source) for source in corpus),
-                text_column=text_column,
-                label_column=label_column,
-            ),
+            "inputs": given.inputs,
             "recipe": _recipe(recipe, base, changes, length=length, cut=cut),
             "budget": Budget.parse(budget),
             "seeds": seeds,
@@ -77,10 +70,8 @@ def adapt(
         },
         where="adapt",
     )
-    task = read_task(settings, given, corpus=corpus)
-    hashes = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
-    hashes |= {described(source): fingerprint(source) for source in corpus}
-    with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
+    task = read_task(settings, given)
+    with prepared(Path(out), write_yaml(settings), identity={"data": given.identity(task)}) as folder:
         if (folder / "results.json").exists():
             return reopened(folder)
         stop = StopRequest() if stop is None else stop  # a request is false until the signal comes

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from quire.adapt.settings import AdaptSettings
+from quire.adapt.settings import AdaptSettings, Inputs
 from quire.core.errors import BadInput
 from quire.text.audit import Audit, Banned, audit
-from quire.text.records import Record, check_labels, iter_texts, read_records
+from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
 from quire.text.rows import Source
 from quire.text.split import split
 
@@ -97,25 +97,66 @@ class CorpusTexts:
         )
 
 
-def read_task(settings: AdaptSettings, given: Mapping[str, Source], *, corpus: tuple[Source, ...] = ()) -> Task:
-    """Read and check the splits that are `given` by name, and draw those that are not from train."""
-    inputs = settings.inputs
+@dataclass(frozen=True)
+class Given:
+    """The person's files: labelled ones by split (train, dev, test, where given), and further text."""
+
+    labelled: Mapping[str, Source]
+    corpus: tuple[Source, ...]
+    text_column: str
+    label_column: str
+
+    @classmethod
+    def of(
+        cls,
+        train: Source,
+        *,
+        dev: Source | None,
+        test: Source | None,
+        corpus: Sequence[Source],
+        text_column: str,
+        label_column: str,
+    ) -> Given:
+        """All sources; a corpus that can be read only once is kept."""
+        splits = (("train", train), ("dev", dev), ("test", test))
+        kept = tuple(rereadable(source, text_column=text_column) for source in corpus)
+        return cls({name: source for name, source in splits if source is not None}, kept, text_column, label_column)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The same by the names that settings keep."""
+        return Inputs(
+            **{name: described(source) for name, source in self.labelled.items()},
+            corpus=tuple(described(source) for source in self.corpus),
+            text_column=self.text_column,
+            label_column=self.label_column,
+        )
+
+    def identity(self, task: Task) -> dict[str, str]:
+        """Hashes of what a run was made from: its splits and the files of its corpus."""
+        splits = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
+        return splits | {described(source): fingerprint(source) for source in self.corpus}
+
+
+def read_task(settings: AdaptSettings, given: Given) -> Task:
+    """Read and check the splits that are `given`, and draw those that are not from train."""
+    inputs, sources = settings.inputs, given.labelled
 
     def read(name: str, source: Source) -> Part:
         records = read_records(source, text_column=inputs.text_column, label_column=inputs.label_column)
         return Part(name, tuple(records), str(getattr(inputs, name)))
 
-    train = read("train", given["train"])
+    train = read("train", sources["train"])
     check_labels(train.records)
-    test = read("test", given["test"]) if "test" in given else None
-    dev = read("dev", given["dev"]) if "dev" in given else None
+    test = read("test", sources["test"]) if "test" in sources else None
+    dev = read("dev", sources["dev"]) if "dev" in sources else None
     if test is None:
         train, test = _parted(train, "test", settings.test_share, settings.seed)
     if dev is None:
         train, dev = _parted(train, "dev", settings.dev_share, settings.seed + 1)
     labels = check_labels(train.records, held_out=chain(dev.records, test.records))
     found = audit(train.records, dev=dev.records, test=test.records)
-    return Task(labels, train, dev, test, found, corpus, inputs.text_column)
+    return Task(labels, train, dev, test, found, given.corpus, inputs.text_column)
 
 
 def _parted(part: Part, name: str, share: float, seed: int) -> tuple[Part, Part]:

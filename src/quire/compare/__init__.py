@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quire.adapt.job import Outcome, reopened
-from quire.adapt.settings import Budget, Inputs
-from quire.adapt.task import described, fingerprint, read_task
+from quire.adapt.settings import Budget
+from quire.adapt.task import Given, read_task
 from quire.compare.job import contenders, execute, home_of
 from quire.compare.settings import CompareSettings, Shape, chosen
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
 from quire.core.results import Metric
-from quire.text.records import rereadable
 from quire.text.rows import Source
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
@@ -52,18 +51,12 @@ def compare(
     A folder with the same settings goes on where it was stopped.
     """
     shape = shape or Shape()
-    corpus = tuple(rereadable(source, text_column=text_column) for source in corpus)
-    given = {name: source for name, source in (("train", task), ("dev", dev), ("test", test)) if source is not None}
+    given = Given.of(task, dev=dev, test=test, corpus=corpus, text_column=text_column, label_column=label_column)
     settings = parse(
         CompareSettings,
         {
             "title": title,
-            "inputs": Inputs(
-                **{name: described(source) for name, source in given.items()},
-                corpus=tuple(described(source) for source in corpus),
-                text_column=text_column,
-                label_column=label_column,
-            ),
+            "inputs": given.inputs,
             "arms": chosen(arms, shape=shape),
             "shape": shape,
             "budget": Budget.parse(budget),
@@ -76,10 +69,8 @@ def compare(
     )
     for name in settings.arms:  # an arm's plan must be as good as a job's own
         settings.of_arm(name)
-    read = read_task(settings.of_arm(next(iter(settings.arms))), given, corpus=corpus)
-    hashes = {part.name: part.sha256 for part in (read.train, read.dev, read.test)}
-    hashes |= {described(source): fingerprint(source) for source in corpus}
-    with prepared(Path(out), write_yaml(settings), identity={"data": hashes}) as folder:
+    read = read_task(settings.of_arm(next(iter(settings.arms))), given)
+    with prepared(Path(out), write_yaml(settings), identity={"data": given.identity(read)}) as folder:
         homes = [home_of(settings, folder, labels) for labels in settings.per_class]
         if all((home / "results.json").exists() for home in homes):
             return [reopened(home) for home in homes]

@@ -90,7 +90,7 @@ class Plm(Objective):
         part, free, starts = part[memory:], example.free[memory:], example.starts[memory:]
         length = len(part)
         goal = round(self.rate * length)
-        bounds = [0, *(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), length]
+        bounds = [0, *((part[1:] != part[:-1]).nonzero()[0] + 1).tolist(), length]
         due = [-(-goal * bound // length) for bound in bounds]
         cuts = [(start, stop, due[i + 1] - due[i]) for i, (start, stop) in enumerate(pairwise(bounds))]
         where = np.zeros(len(example), dtype=bool)
@@ -131,13 +131,13 @@ class Plm(Objective):
         for start, stop, number in cuts:
             here, able = where[start:stop], free[start:stop]
             if (missing := min(number, int(np.count_nonzero(able)) - 1) - int(np.count_nonzero(here))) > 0:
-                here[rng.permutation(np.flatnonzero(able & ~here))[:missing]] = True
+                here[rng.permutation((able & ~here).nonzero()[0])[:missing]] = True
         return where
 
     def _spans(self, number: int, rng: Rng) -> Iterator[tuple[int, int, float]]:
         """Spans as (pieces, pieces of its window that stand before it, that as a share of the window)."""
         length, share = rng.random((2, number))
-        n = np.searchsorted(_chances(self.longest), length, side="right") + 1
+        n = _chances(self.longest).searchsorted(length, side="right") + 1
         return zip(n.tolist(), (share * n * self.context).astype(np.int64).tolist(), share.tolist(), strict=True)
 
     def loss(self, step: Step) -> Tensor:
@@ -177,8 +177,8 @@ def ranked(parts: Ints, moved: Bools, *, size: int, rng: Rng) -> Ints:
     Moved tokens change places within blocks of `size` counted from where their part begins.
     """
     length = len(parts)
-    place = np.flatnonzero(moved)
-    blocks = parts[place] * length + (place - np.searchsorted(parts, parts[place])) // size
+    place = moved.nonzero()[0]
+    blocks = parts[place] * length + (place - parts.searchsorted(parts[place])) // size
     ranks = parts * (length + 1)
-    ranks[place[np.argsort(blocks + rng.random(len(place)))]] += np.arange(1, len(place) + 1)
+    ranks[place[(blocks + rng.random(len(place))).argsort()]] += np.arange(1, len(place) + 1)
     return ranks
