@@ -4,6 +4,7 @@ Legend: L positions of a sequence, P asked ones, B sequences, m memory.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from quire.core.example import Batch, Example, Ints
 from quire.core.random import rng, seed_of
-from quire.core.spec import Backbone, Parts, QueryHead, TokenHead
+from quire.core.spec import Backbone, HeadSpec, QueryHead, TokenHead
 from quire.core.visibility import Causal, Full, Permuted, Visibility
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Model, Packed, Step
 from quire.nn.transformer import Encoder
 from quire.nn.two_stream import query_states
 from quire.objectives.plm import QUERY, Plm
+from quire.train.convert import import_tensors
 
 transformers = pytest.importorskip("transformers")
 VOCAB = 23
@@ -62,7 +64,7 @@ SIZES = st.builds(
     key=st.integers(0, 99),
 )
 FEW = settings(max_examples=8)
-PARTS: Parts = {"plm": TokenHead(transform=False), QUERY: QueryHead()}
+PARTS: dict[str, HeadSpec] = {"plm": TokenHead(transform=False), QUERY: QueryHead()}
 
 
 def theirs(sizes: Sizes, **changes: Any) -> Any:
@@ -84,37 +86,16 @@ def theirs(sizes: Sizes, **changes: Any) -> Any:
     return model
 
 
-def renamed(named: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Their tensors under our names."""
-    found = {
-        "backbone.embeddings.tokens.weight": named["transformer.word_embedding.weight"],
-        "heads.plm.bias": named["lm_loss.bias"],
-        f"heads.{QUERY}.vector": named["transformer.mask_emb"].flatten(),
-    }
-    for i in range(sum(name.endswith("rel_attn.q") for name in named)):
-        at, to = f"transformer.layer.{i}.", f"backbone.blocks.{i}."
-        q, k, v, r = (named[f"{at}rel_attn.{x}"].flatten(1).T for x in "qkvr")
-        found[f"{to}attention.qkv.weight"] = torch.cat([q, k, v])
-        found[f"{to}attention.distance.weight"] = r
-        found[f"{to}attention.out.weight"] = named[f"{at}rel_attn.o"].flatten(1)
-        for ours, name in (("u", "r_w_bias"), ("v", "r_r_bias"), ("s", "r_s_bias")):
-            found[f"{to}attention.{ours}"] = named[f"{at}rel_attn.{name}"].flatten()
-        found[f"{to}attention.segments"] = named[f"{at}rel_attn.seg_embed"].flatten(1)
-        for ours, name in (
-            ("attention_norm", "rel_attn.layer_norm"),
-            ("ffn.up", "ff.layer_1"),
-            ("ffn.down", "ff.layer_2"),
-            ("ffn_norm", "ff.layer_norm"),
-        ):
-            for kind in ("weight", "bias"):
-                found[f"{to}{ours}.{kind}"] = named[f"{at}{name}.{kind}"]
-    return found
+def renamed(other: Any, named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Their tensors, or gradients, under our names."""
+    config = {**other.config.to_dict(), "attn_type": "bi"}  # who sees whom is ours to say
+    return import_tensors(named, config, where=Path("theirs"), heads=PARTS).state
 
 
 def twins(sizes: Sizes, **changes: Any) -> tuple[Model, Any]:
     other = theirs(sizes, **changes)
     model = Model(sizes.ours, PARTS).eval()
-    model.load_state_dict(renamed(other.state_dict()))
+    model.load_state_dict(renamed(other, other.state_dict()))
     return model, other
 
 
@@ -195,7 +176,7 @@ def test_both_streams_loss_and_gradients(sizes: Sizes, lengths: list[int]) -> No
     loss.backward()  # type: ignore[no-untyped-call]
     mine.backward()  # type: ignore[no-untyped-call]
     named = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in other.named_parameters()}
-    expected = renamed(named)
+    expected = renamed(other, named)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-4, msg=f"gradient of {name}")
 
@@ -226,7 +207,7 @@ def test_memory_is_their_mems(m: int) -> None:
     torch.testing.assert_close(ours, found, atol=1e-5, rtol=1e-5)
     cross_entropy(found, ids[0, m + where]).backward()  # type: ignore[no-untyped-call]
     Plm().loss(step).backward()  # type: ignore[no-untyped-call]
-    expected = renamed({name: p.grad for name, p in other.named_parameters()})
+    expected = renamed(other, {name: p.grad for name, p in other.named_parameters()})
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-4, msg=f"gradient of {name}")
 
