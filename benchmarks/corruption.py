@@ -25,7 +25,6 @@ from quire.train.loop import Job
 from quire.train.start import Base
 
 LENGTH = 512
-EXAMPLES = 200
 BATCH = 8
 """Examples that a collator takes at a time."""
 SENTENCES = 60
@@ -36,8 +35,8 @@ TOKENS, WORDS, ORDER = (
     "DataCollatorForPermutationLanguageModeling",
 )
 REMARKS = (
-    f"Corruption: {EXAMPLES} examples of up to {LENGTH} tokens a turn, one core, no torch on our side; the peer's "
-    f"collator returns numpy arrays. Its span, sentence and detection tasks do not exist: there its plain masks stand "
+    f"Corruption: examples of up to {LENGTH} tokens, one core, no torch on our side; the peer's collator returns numpy "
+    f"arrays. Its span, sentence and detection tasks do not exist: there its plain masks stand "
     f"beside ours, which do more. Its permutation collator hides the targets, ours does not.",
 )
 
@@ -52,7 +51,9 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     rows: list[Row] = []
     for name in recipe.names():
         job = _job(recipe.load(name), documents, base.tokenizer, folder)
-        examples = [job.examples.example(i, epoch=i // len(job.examples)) for i in _cycle(len(job.examples))]
+        examples = [
+            job.examples.example(i % len(job.examples), epoch=i // len(job.examples)) for i in range(scale.samples)
+        ]
         for objective in job.objectives:
             peer = _nearest(objective)
             rows += versus(
@@ -66,10 +67,6 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
             )
             examples = _corrupted(objective, examples, job.world)
     return Result(tuple(rows), (), REMARKS)
-
-
-def _cycle(count: int) -> list[int]:
-    return [i % count for i in range(EXAMPLES)]
 
 
 def _job(wanted: Recipe, documents: list[str], tokenizer: Tokenizer, folder: Path) -> Job:

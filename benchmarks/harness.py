@@ -33,7 +33,7 @@ class Scale:
     steps: int  # timed updates of a turn in pre-training
     skip: int  # updates before them, not timed
     backbones: dict[str, Backbone]  # pre-trained sizes by name
-    samples: int  # sentences of an epoch of fine-tuning, which is a turn
+    samples: int  # sentences of an epoch of fine-tuning, examples that are corrupted: a turn
     sentences: int  # sentences embedded in a turn
     longest: int = 256  # tokens of a sentence that are read, in fine-tuning and inference
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)  # tokens of a sequence, in star

@@ -13,6 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from quire import recipe
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.nn.model import Model
@@ -194,8 +195,12 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     began, *found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert began["threads"] == torch.get_num_threads()
     assert {"processor", "torch", "transformers"} <= began["environment"].keys()
-    rows = [record["peer"] for record in found if record["record"] == "row"]
-    assert rows == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3]
+    rows = [record for record in found if record["record"] == "row"]
+    damage = {row["benchmark"] for row in rows if row["benchmark"].startswith("corruption ")}
+    others = [row["peer"] for row in rows if row["benchmark"] not in damage]
+    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3]
+    asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
+    assert damage == asked, "every objective of every recipe is timed"
 
 
 def test_star_counts_memory_exactly_and_fits_the_exponents(base: Base, tmp_path: Path) -> None:

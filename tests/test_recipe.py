@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -9,8 +10,12 @@ import yaml
 from quire import recipe
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput, Stopped
+from quire.core.example import Vocab, World
+from quire.core.spec import Backbone
+from quire.nn.model import Model
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
+from quire.train.loop import planned
 from quire.train.signals import StopRequest
 from quire.train.weights import read_model
 
@@ -91,6 +96,26 @@ def test_recipes_hold_the_published_numbers() -> None:
     assert [objective.slot for objective in bert.objectives] == ["pair", "mlm"]
     assert [objective.slot for objective in roberta.objectives] == ["mlm"]
     assert (roberta.train.batch, roberta.train.betas, roberta.train.eps) == (2048, (0.9, 0.98), 1e-6)
+    span, struct = recipe.load("spanbert-base"), recipe.load("structbert-base")
+    assert [(objective.slot, objective.weight) for objective in span.objectives] == [("mlm", 1.0), ("boundary", 1.0)]
+    assert span.objectives[0].model_dump(mode="json")["mlm"]["select"]["spans"] == {
+        "rate": 0.15,
+        "p": 0.2,
+        "longest": 10,
+    }
+    assert [objective.slot for objective in struct.objectives] == ["pair", "mlm", "order"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("bert-base", 110_106_428), ("albert-base", 11_813_810), ("modernbert-base", 149_655_232)]
+)
+def test_a_recipe_at_full_size_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
+    """Those of transformers' BertForPreTraining, AlbertForPreTraining and ModernBertForMaskedLM."""
+    found, vocab = recipe.load(name), Vocab(size=9, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset())
+    assert isinstance(found.backbone, Backbone)
+    heads = planned(found.objectives, found.backbone, World(vocab, documents=2))
+    with patch("quire.nn.model.initialise"):  # nothing is drawn, and memory that nobody touches costs nothing
+        assert Model(found.backbone, heads).parameter_count() == parameters
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:

@@ -11,6 +11,7 @@ from quire.core.errors import BadInput
 from quire.core.example import Example, World
 from quire.core.random import Rng
 from quire.core.spec import Backbone, HeadSpec, TokenHead
+from quire.core.visibility import Permuted
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.noise.rewrite import Mask, Rewrite
@@ -40,6 +41,8 @@ class Mlm(Objective):
         return {self.head: TokenHead(transform=self.transform)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        if isinstance(example.sees, Permuted) and not example.free.any():
+            raise BadInput(f"objectives: plm has taken every token, none is left for {self.slot}; take one of them")
         where = self.select.choose(example.free, example.starts, rng)
         return example.ask(self.slot, where, self.rewrite.apply(example.tokens, where, world.vocab, rng))
 
