@@ -134,6 +134,12 @@ def test_few_and_all_labels_give_a_study_each_over_the_same_pre_training(files: 
     assert few.report.parent.name == "labels-3"
     assert few.study.pretrained == whole.study.pretrained
     assert (few.study.truth == whole.study.truth).all()
+    (tmp_path / "run" / "labels-all" / "results.json").unlink()  # stopped between the two
+    for left in (tmp_path / "run" / "labels-all" / "arms").rglob("result.json"):
+        left.unlink()
+    again = run(files, tmp_path / "run", arms=("mlm",), per_class=(3, None), seeds=1)
+    assert again[0].study.to_json() == few.study.to_json()
+    assert (again[1].study.arm("mlm").predictions == whole.study.arm("mlm").predictions).all()
 
 
 def test_held_out_documents_are_never_trained_on() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
-from quire.adapt.job import Outcome
+from quire.adapt.job import Outcome, reopened
 from quire.adapt.study import Trained, study
 from quire.adapt.task import Task, warnings
 from quire.compare.arms import Contender, control
@@ -81,6 +81,8 @@ def _judged(
     settings: CompareSettings, arms: Sequence[Contender], pretrained: Sequence[Pretrained], per_class: int | None
 ) -> Outcome:
     folder = home_of(settings, arms[0].bench.folder, per_class)
+    if (folder / "results.json").exists():
+        return reopened(folder)
     task = _with_labels(arms[0].bench.task, per_class, seed=settings.seed)
     benches = {arm.name: _labelled(arm.bench, task, folder) for arm in arms}
     first = benches[arms[0].name]
