@@ -117,10 +117,11 @@ class Example:
         sizes = [1 if isinstance(piece, int) else len(piece) for piece, _ in parts]
         ids = np.empty(sum(sizes), dtype=np.int64)
         starts, free = np.ones((2, len(ids)), dtype=bool)
-        segments = np.repeat(np.array([segment for _, segment in parts], dtype=np.int64), sizes)
+        segments = np.empty_like(ids)
         document, at = -1, 0
-        for (piece, _), size in zip(parts, sizes, strict=True):
+        for (piece, segment), size in zip(parts, sizes, strict=True):
             here = slice(at, at := at + size)
+            segments[here] = segment
             if isinstance(piece, int):
                 ids[here], free[here] = piece, False
             else:

@@ -65,7 +65,7 @@ class Mask(Rewrite):
                 return vocab.ordinary[rng.integers(len(vocab.ordinary), size=n)]
             case "corpus":
                 below = vocab.counts_below
-                return np.searchsorted(below, rng.integers(below[-1], size=n), side="right")
+                return below.searchsorted(rng.integers(below[-1], size=n), side="right")
 
 
 class Shuffle(Rewrite):
@@ -82,7 +82,7 @@ class Shuffle(Rewrite):
     def apply(self, tokens: Ints, where: Bools, vocab: Vocab, rng: Rng) -> Ints:
         chosen = np.flatnonzero(where)
         run = _runs(chosen)
-        within = np.arange(len(chosen)) - np.searchsorted(run, run)  # places from the beginning of the run
+        within = np.arange(len(chosen)) - run.searchsorted(run)  # places from the beginning of the run
         group = np.cumsum(within % self.length == 0)
         shown = tokens.copy()
         shown[chosen] = tokens[chosen[np.argsort(group + rng.random(len(chosen)))]]
