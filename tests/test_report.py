@@ -17,10 +17,12 @@ from quire.core.results import (
     Cost,
     DataFacts,
     Environment,
+    HeldOut,
     Histogram,
     Latency,
     MlmPoint,
     Point,
+    Pretrained,
     Pretraining,
     Quantisation,
     SplitFacts,
@@ -407,3 +409,24 @@ def test_a_hostile_title_does_not_break_the_card(study: Study, judged: Verdict) 
     _, front, body = card.split("\n---\n", 1)[0], *card.removeprefix("---\n").split("\n---\n\n", 1)
     assert yaml.safe_load(front)["model-index"][0]["results"][0]["dataset"]["name"].startswith("a | b")
     assert "<script>" not in body
+
+
+def test_nine_arms_have_nine_styles() -> None:
+    runs = [
+        Pretrained(
+            arm=f"arm{i}",
+            seed=0,
+            cost=Cost(steps=2, tokens=20),
+            flops=1e12,
+            points=tuple(
+                HeldOut(step=s, tokens=10 * s, losses={"mlm": 5.0}, figures={"mlm.nats": 5.0 - i / 10}) for s in (0, 2)
+            ),
+        )
+        for i in range(9)
+    ]
+    drawing = plots.pretrained(
+        runs, Pretraining(points=(), unigram=6.0, bigram=3.0), {run.arm: i for i, run in enumerate(runs)}
+    )
+    lines = re.findall(r'style="fill: none; (stroke-dasharray: [^;]*; )?[^"]*stroke: (var\(--series-\d\))', drawing)
+    assert len(lines) == 9
+    assert len({(color, bool(dash), dash) for dash, color in lines}) == 9

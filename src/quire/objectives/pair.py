@@ -80,7 +80,8 @@ class Pair(Objective):
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))
 
     def health(self, step: Step) -> Mapping[str, float]:
-        return token_health(step.logits(self.slot), step.answers(self.slot))
+        found = token_health(step.logits(self.slot), step.answers(self.slot))
+        return {name: found[name] for name in ("accuracy", "top_share") if name in found}  # nats are those of tokens
 
 
 def _with_random(a: Passage, length: int, world: World, rng: Rng) -> tuple[Passage, Passage]:

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,9 +133,8 @@ def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mappi
     figure, axes = _blank(height=3.6)
     for number, points in lines:
         tokens, nats = zip(*points, strict=True)
-        axes.plot(
-            tokens, nats, color=SERIES[number % len(SERIES)], linestyle=DASHES[number % len(DASHES)], linewidth=1.6
-        )
+        color, dash = _style(number)
+        axes.plot(tokens, nats, color=color, linestyle=dash, linewidth=1.6)
     _yardsticks(axes, yardstick)
     unit, letter = (1e6, "M") if axes.get_xlim()[1] >= 1e6 else (1e3, "k")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g} {letter}")
@@ -143,6 +142,11 @@ def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mappi
     axes.set_ylabel("held-out loss, nats per asked token")
     names = ", ".join(colors)
     return _svg(figure, "pretrained", f"Held-out loss over tokens seen for {names}; unigram {yardstick.unigram:.2f}.")
+
+
+def _style(number: int) -> tuple[str, Any]:
+    """Colour and dash of a line; the seventh has the first one's colour, but another dash (as in the page's key)."""
+    return SERIES[number % len(SERIES)], DASHES[(number + number // len(SERIES)) % len(DASHES)]
 
 
 def _yardsticks(axes: "Axes", run: Pretraining) -> None:
@@ -157,7 +161,7 @@ def _yardsticks(axes: "Axes", run: Pretraining) -> None:
 def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
     """A field of the points ("loss", "dev") over steps: a line per run, a colour and dash per arm; "" when empty."""
     lines = [
-        (SERIES[number % len(SERIES)], DASHES[number % len(DASHES)], kept)
+        (*_style(number), kept)
         for number, arm in enumerate(arms)
         for run in arm.curves
         if (kept := [(p.step, value) for p in run if (value := getattr(p, field)) is not None])
