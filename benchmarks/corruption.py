@@ -25,10 +25,12 @@ from quire.train.loop import Job
 from quire.train.start import Base
 
 LENGTH = 512
+TOGETHER = 8
+"""Sentences that are translated together."""
 BATCH = 8
 """Examples that a collator takes at a time."""
-SENTENCES = 60
-"""Sentences of a document: enough for a whole example."""
+SENTENCES = 400
+"""Sentences of a document: enough for many whole examples."""
 TOKENS, WORDS, ORDER = (
     "DataCollatorForLanguageModeling",
     "DataCollatorForLanguageModeling, whole words",
@@ -72,11 +74,10 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
 def _job(wanted: Recipe, documents: list[str], tokenizer: Tokenizer, folder: Path) -> Job:
     """The recipe's pre-training on these documents, in each of its languages."""
     sized = wanted.resized(depth=1, width=64, heads=2, ffn=64, length=LENGTH, tokenizer=wanted.data.tokenizer)
-    texts = (
-        [sentence for document in documents for sentence in document.splitlines()]
-        if wanted.data.shape == "parallel"
-        else documents
-    )
+    lines = [line for document in documents for line in document.splitlines()]
+    texts = documents
+    if wanted.data.shape == "parallel":  # two of them fill an example
+        texts = [" ".join(lines[i : i + TOGETHER]) for i in range(0, len(lines), TOGETHER)]
     home = folder / wanted.data.shape
     material = Material(sized, home, lambda: texts, by_language={name: lambda: texts for name in wanted.data.languages})
     material.tokenizer = tokenizer

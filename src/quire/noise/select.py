@@ -134,17 +134,16 @@ class Ngrams(Select):
         whole_W = np.logical_and.reduceat(free, bounds_W1[:-1]) if whole else free
         words, ends_W = rng.permutation(np.flatnonzero(whole_W)), _run_ends(whole_W)
         budget = _budget(self.rate, len(free), self.rounding, rng)
-        bounds, taken = bounds_W1.tolist(), bytearray(len(whole_W))
-        marks = [b"\1" * n for n in range(len(self.shares) + 1)]
+        taken, marks = bytearray(len(whole_W)), [b"\1" * n for n in range(len(self.shares) + 1)]
         while budget and len(words):
             few = 8 + budget * 2 // 3  # so many come to their turn
             first_C, words = words[:few], words[few:]
             last_C = np.minimum(first_C + _lengths(self.shares, len(first_C), rng), ends_W[first_C])
-            for first, last in zip(first_C.tolist(), last_C.tolist(), strict=True):
-                size = bounds[last] - bounds[first]
+            size_C = bounds_W1[last_C] - bounds_W1[first_C]
+            for first, last, size in zip(first_C.tolist(), last_C.tolist(), size_C.tolist(), strict=True):
                 while size > budget:
                     last -= 1
-                    size = bounds[last] - bounds[first]
+                    size = int(bounds_W1[last] - bounds_W1[first])
                 if size and taken.find(1, first, last) < 0:
                     taken[first:last] = marks[last - first]
                     if (budget := budget - size) == 0:
