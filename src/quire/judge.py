@@ -254,7 +254,7 @@ def _sentence(study: Study, comparisons: Sequence[Comparison]) -> str:
     parts += [f"there is no winner between {it} and {_listed(even, last='or')}"] if even else []
     parts += [f"{selected}, selected on dev, is beaten on test by {_listed(better)}"] if better else []
     text = "; ".join(parts) + "."
-    return text[0].upper() + text[1:]
+    return f"T{text[1:]}" if text.startswith("there") else text  # an arm keeps the name it was given
 
 
 def _listed(names: Sequence[str], *, last: str = "and") -> str:
