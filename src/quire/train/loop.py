@@ -136,14 +136,15 @@ class _Run:
         self.flops_per_token = 0.0  # see `price`
 
     def price(self, t: int) -> None:
-        """Count the FLOPs of a token on the first batch of update `t`, beside the training.
+        """Count the FLOPs of a token on the first batch of update `t`, beside the training, with all that learns in the
+        end: a body that is frozen at first costs less until it thaws, and its share of the peak is then told too high.
 
         While torch counts, it takes some operations apart, which rounds otherwise: a counted update would not be the
         one that an undisturbed run makes.
         """
         packed = Packed(self.feed.at(t, parts=self.job.plan.accumulate)[0], self.device)
         self.model.train()
-        self.job.strategy.before_step(self.model, t)
+        self.job.strategy.before_step(self.model, self.job.plan.steps - 1)
         torch.manual_seed(seed_of(self.job.seed, "price"))
 
         def work() -> None:
