@@ -18,9 +18,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.harness import Result, Row, Scale, Side, agree, timed, versus
 from benchmarks.text import Labelled
+from quire.core.bodies import Star
 from quire.core.example import Batch, Example
 from quire.core.random import rng
-from quire.core.spec import Backbone, Star
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.train.machine import counted
 from quire.train.start import Base

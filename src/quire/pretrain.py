@@ -16,7 +16,7 @@ import torch
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
 from quire.core.example import Vocab, World
-from quire.core.spec import BoundaryHead, TokenHead
+from quire.core.heads import BoundaryHead, TokenHead
 from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import parallel, writing

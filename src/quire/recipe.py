@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from quire.core.bodies import Star
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
-from quire.core.spec import Backbone, Rate, Size, Star
+from quire.core.spec import Backbone, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.text.context import ContextPlan

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from quire.compress import Compressor
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import Batch, Example, Passage, World
+from quire.core.heads import SequenceHead, TokenHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 
 NAMES = list(catalogue(Compressor))  # type: ignore[type-abstract]

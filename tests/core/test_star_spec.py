@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
+from quire.core.bodies import Star
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, Star
+from quire.core.spec import Backbone
 from quire.recipe import Recipe
 
 LEAST = {"cite": "me 2026", "survey": "x", "train": {"steps": 5}}
@@ -36,7 +37,7 @@ def test_a_recipe_with_a_star_survives_yaml_and_shrinking() -> None:
         ({"heads": 5}, "x.backbone: width 768 is not a multiple of heads 5"),
         ({"depth": 0}, "x.backbone.depth: Input should be greater than 0, got '0'"),
         ({"rung": True}, "x.backbone: unknown field 'rung'; did you mean 'ring'?"),
-        ({"kind": "str"}, "x.backbone.kind: Input should be 'transformer' or 'star', got 'str'"),
+        ({"kind": "str"}, "x.backbone: no kind of backbone named 'str'; did you mean 'star'?"),
     ],
 )
 def test_mistakes_keep_their_path(change: dict[str, object], says: str) -> None:

@@ -6,7 +6,8 @@ import torch
 from pydantic import TypeAdapter
 
 from quire.core.example import Batch, Example, Passage, Vocab
-from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
+from quire.core.heads import HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Model, Packed, Step
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from quire.compress.quantize import DynamicInt8
+from quire.core.bodies import Star
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example
+from quire.core.heads import TokenHead
 from quire.core.random import rng
-from quire.core.spec import Backbone, Star, TokenHead
+from quire.core.spec import Backbone
 from quire.core.visibility import Causal, Full, Visibility
 from quire.nn.model import Model, Packed, Step
 from quire.nn.star import Topology

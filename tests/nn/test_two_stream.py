@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from quire.core.example import Batch, Example, Ints
+from quire.core.heads import HeadSpec, QueryHead, TokenHead
 from quire.core.random import rng, seed_of
-from quire.core.spec import Backbone, HeadSpec, QueryHead, TokenHead
+from quire.core.spec import Backbone
 from quire.core.visibility import Causal, Full, Permuted, Visibility
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Model, Packed, Step

@@ -11,8 +11,9 @@ from scipy.stats import chisquare
 
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Batch, Example, Passage, Vocab, World
+from quire.core.heads import TokenHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import IGNORE, Batch, Bools, Example, Passage, World
+from quire.core.heads import SequenceHead, VectorHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, SequenceHead, VectorHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.paradigms import Paradigm

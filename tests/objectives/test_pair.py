@@ -11,8 +11,9 @@ from scipy.stats import chisquare
 
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Example, Passage, Vocab, World
+from quire.core.heads import SequenceHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, SequenceHead
+from quire.core.spec import Backbone
 from quire.core.visibility import Backward, Causal, Prefix, Visibility
 from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from quire import recipe
 from quire.core.example import IGNORE, Batch, Example, Passage, World
+from quire.core.heads import DetectionHead, TokenHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, DetectionHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives.mlm import Mlm
 from quire.objectives.rtd import Rtd, sampled, smaller

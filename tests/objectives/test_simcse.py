@@ -9,8 +9,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Passage, World
+from quire.core.heads import VectorHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, VectorHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives.simcse import Simcse
 from quire.train.loop import planned

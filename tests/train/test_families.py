@@ -11,20 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from quire.core.bodies import Star
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Passage, Vocab
-from quire.core.spec import (
-    Backbone,
+from quire.core.heads import (
     BoundaryHead,
     DetectionHead,
     HeadSpec,
     Parts,
     QueryHead,
     SequenceHead,
-    Star,
     TokenHead,
     VectorHead,
 )
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.text.tokenizers import Tokenizer
 from quire.train.convert import export_tensors

@@ -13,8 +13,9 @@ from torch import Tensor
 from quire.core.catalogue import Component, catalogue
 from quire.core.errors import BadInput, Diverged, Stopped
 from quire.core.example import Example, Passage, World
+from quire.core.heads import Parts, SequenceHead
 from quire.core.random import Rng, rng
-from quire.core.spec import Backbone, Parts, SequenceHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Step
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm

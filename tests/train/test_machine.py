@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from quire.core.example import Batch, Example, World
-from quire.core.spec import Backbone, TokenHead
+from quire.core.heads import TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.train.machine import cores, counted, matrix_peak, processor
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
+from quire.core.heads import HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.train.convert import export_tensors, import_tensors
 from quire.train.families import FAMILIES
 from quire.train.families.base import shapes

@@ -8,7 +8,8 @@ import torch
 from quire.core.catalogue import Component, catalogue
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.spec import Backbone, SequenceHead, TokenHead
+from quire.core.heads import SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.objectives import Objective
 from quire.tuning import Strategy

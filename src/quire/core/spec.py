@@ -1,4 +1,4 @@
-"""What a model is made of, as data: a backbone and the heads that objectives ask for."""
+"""A backbone as data: what every body is made of, and the Transformer. `quire.core.bodies` has the other kinds."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from quire.core.config import Settings
+from quire.core.errors import nearest
 
 Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Size: TypeAlias = Annotated[int, Field(gt=0)]
@@ -21,7 +22,7 @@ class Backbone(Settings):
 
     meaningless: ClassVar[frozenset[str]] = frozenset()
     """Fields that this kind has no use for; they keep their defaults."""
-    kind: Literal["transformer", "star"] = "transformer"
+    kind: str = "transformer"
     vocab: Size = 30_522
     depth: Size = 12
     width: Size = 768
@@ -69,8 +70,13 @@ class Backbone(Settings):
     @model_validator(mode="wrap")
     @classmethod
     def _of_its_kind(cls, data: Any, build: Callable[[Any], Self]) -> Any:
-        asked = data.get("kind") if isinstance(data, Mapping) else None
-        return Star.model_validate(data) if cls is Backbone and asked == "star" else build(data)
+        from quire.core.bodies import KINDS  # they are subclasses of this one
+
+        asked = data.get("kind", "transformer") if cls is Backbone and isinstance(data, Mapping) else cls
+        if isinstance(asked, str) and asked not in KINDS:
+            raise ValueError(f"no kind of backbone named {asked!r}{nearest(asked, KINDS)}")
+        kind = KINDS[asked] if isinstance(asked, str) else cls
+        return build(data) if kind is cls else kind.model_validate(data)
 
     @model_serializer(mode="wrap")
     def _with_its_own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,85 +129,3 @@ class Backbone(Settings):
     def embedding_width(self) -> int:
         """The width of the embedding tables."""
         return self.embedding or self.width
-
-
-class Star(Backbone):
-    """A Star-Transformer: neighbours see each other, and all meet in a relay (Guo et al. 2019; `quire.nn.star`).
-
-    What only a Transformer has is refused: layers without a feed-forward part need no `ffn`, and so on.
-    """
-
-    meaningless: ClassVar[frozenset[str]] = frozenset(
-        {"ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
-        | {"window", "global_every", "rotary_base_local", "attention_dropout"}
-    )
-    kind: Literal["star"] = "star"
-    position: Literal["learned", "sinusoidal", "none"] = "none"
-    """None is needed, for the neighbours tell the order."""
-    embedding_norm: bool = False
-    norm_eps: float = 1e-6
-    ring: bool = False
-    """The last token is the first one's neighbour, as in the paper; without it the chain is open, as in its code."""
-
-    @model_validator(mode="after")
-    def _nothing_of_a_transformer(self) -> Self:
-        for field in sorted(self.meaningless):
-            if getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"{field}: a Star-Transformer has none; leave it out")
-        return self
-
-
-class TokenHead(Settings):
-    """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
-
-    Without `transform` the states themselves meet the decoder (XLNet, XLM).
-    """
-
-    kind: Literal["token"] = "token"
-    of: str = "backbone"
-    transform: bool = True
-
-
-class SequenceHead(Settings):
-    """Scores over `outputs` classes from the first position: pooler (dense, tanh), dropout, linear."""
-
-    kind: Literal["sequence"] = "sequence"
-    outputs: Size
-    dropout: Rate = 0.1
-
-
-class DetectionHead(Settings):
-    """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
-
-    kind: Literal["detection"] = "detection"
-
-
-class BoundaryHead(Settings):
-    """Scores over the vocabulary for a hidden token from the states beside its span and its place in it (SpanBERT).
-
-    Twice dense, GELU, norm on [left; right; place], then the tied decoder. Places count from 0 to `longest` - 1.
-    """
-
-    kind: Literal["boundary"] = "boundary"
-    longest: Size = 20
-    place_width: Size = 200
-
-
-class QueryHead(Settings):
-    """One learned vector [W]: what a query stream begins as (XLNet's `mask_emb`)."""
-
-    kind: Literal["query"] = "query"
-
-
-class VectorHead(Settings):
-    """A vector for a sequence from its first position: tanh(dense(x)), or the state itself without `dense`."""
-
-    kind: Literal["vector"] = "vector"
-    dense: bool = True
-
-
-HeadSpec: TypeAlias = Annotated[
-    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead | QueryHead, Field(discriminator="kind")
-]
-Parts: TypeAlias = dict[str, HeadSpec | Backbone]
-"""What an objective asks for by name: heads, and further bodies that share the embeddings."""

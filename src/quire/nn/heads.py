@@ -7,16 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quire.core.spec import (
-    Backbone,
-    BoundaryHead,
-    DetectionHead,
-    HeadSpec,
-    QueryHead,
-    SequenceHead,
-    TokenHead,
-    VectorHead,
-)
+from quire.core.heads import BoundaryHead, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead, VectorHead
+from quire.core.spec import Backbone
 from quire.nn.norms import norm
 from quire.nn.transformer import activate
 

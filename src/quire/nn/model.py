@@ -11,8 +11,10 @@ from copy import copy
 import torch
 from torch import Tensor, nn
 
+from quire.core.bodies import Star
 from quire.core.example import IGNORE, Batch
-from quire.core.spec import Backbone, HeadSpec, Star
+from quire.core.heads import HeadSpec
+from quire.core.spec import Backbone
 from quire.nn.attention import Layout
 from quire.nn.heads import build_head
 from quire.nn.star import StarEncoder

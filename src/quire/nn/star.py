@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quire.core.bodies import Star
 from quire.core.errors import BadInput
-from quire.core.spec import Star
 from quire.core.visibility import Full
 from quire.nn.attention import Layout, Run
 from quire.nn.embeddings import Embeddings

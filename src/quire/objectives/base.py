@@ -9,8 +9,9 @@ from torch import Tensor
 
 from quire.core.catalogue import Component
 from quire.core.example import Example, World
+from quire.core.heads import HeadSpec
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec
+from quire.core.spec import Backbone
 from quire.nn.model import Step
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Example, World
+from quire.core.heads import BoundaryHead, HeadSpec
 from quire.core.random import Rng
-from quire.core.spec import Backbone, BoundaryHead, HeadSpec, Size
+from quire.core.spec import Backbone, Size
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective

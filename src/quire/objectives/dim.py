@@ -19,8 +19,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, World
+from quire.core.heads import HeadSpec
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec, Size
+from quire.core.spec import Backbone, Size
 from quire.nn.losses import cross_entropy, info_nce, match_health
 from quire.nn.model import Packed, Step
 from quire.objectives.base import Objective

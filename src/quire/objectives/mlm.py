@@ -9,8 +9,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Example, World
+from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec, TokenHead
+from quire.core.spec import Backbone
 from quire.core.visibility import Permuted
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step

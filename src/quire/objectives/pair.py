@@ -12,8 +12,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Example, Passage, World
+from quire.core.heads import HeadSpec, SequenceHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec, SequenceHead
+from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step

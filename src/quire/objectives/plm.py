@@ -21,8 +21,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Bools, Example, Ints, World
+from quire.core.heads import HeadSpec, QueryHead, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec, QueryHead, Size, TokenHead
+from quire.core.spec import Backbone, Size
 from quire.core.visibility import Full, Permuted
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step

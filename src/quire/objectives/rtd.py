@@ -21,8 +21,9 @@ from pydantic import Field
 from torch import Tensor
 
 from quire.core.example import Example, World
+from quire.core.heads import DetectionHead, HeadSpec, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, DetectionHead, HeadSpec, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.noise.rewrite import Mask, Rewrite

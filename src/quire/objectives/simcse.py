@@ -16,8 +16,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Example, World
+from quire.core.heads import HeadSpec, VectorHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, HeadSpec, VectorHead
+from quire.core.spec import Backbone
 from quire.nn.losses import info_nce, match_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective

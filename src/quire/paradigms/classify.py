@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from quire.core.example import Example, Passage, World
-from quire.core.spec import Backbone, HeadSpec, Rate, SequenceHead
+from quire.core.heads import HeadSpec, SequenceHead
+from quire.core.spec import Backbone, Rate
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Paradigm

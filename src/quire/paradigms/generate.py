@@ -20,8 +20,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Ints, Passage, World
+from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, Count, HeadSpec, TokenHead
+from quire.core.spec import Backbone, Count
 from quire.core.visibility import Prefix
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Model, Packed, Step

@@ -11,7 +11,8 @@ from quire.compress.quantize import DynamicInt8, Int8Plan
 from quire.core.config import parse
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.spec import Backbone, SequenceHead
+from quire.core.heads import SequenceHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.train.families import read_config
 from quire.train.families.base import POSITIONS, Family, Row, translated
 from quire.train.families.bert import BERT

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from quire.core.errors import BadInput, Diverged, Stopped
 from quire.core.example import World
+from quire.core.heads import Parts
 from quire.core.random import seed_of
-from quire.core.spec import Backbone, Parts
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
 from quire.train import checkpoint

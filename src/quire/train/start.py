@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, HeadSpec, SequenceHead
+from quire.core.heads import HeadSpec, SequenceHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
 from quire.train.machine import device

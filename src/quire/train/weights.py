@@ -18,7 +18,8 @@ from torch import Tensor
 
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
-from quire.core.spec import Backbone, HeadSpec, SequenceHead, TokenHead
+from quire.core.heads import HeadSpec, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config

@@ -6,7 +6,8 @@ from typing import Any
 
 from quire.core.config import parse
 from quire.core.errors import BadInput, nearest
-from quire.core.spec import Backbone, HeadSpec
+from quire.core.heads import HeadSpec
+from quire.core.spec import Backbone
 from quire.train.families.albert import ALBERT
 from quire.train.families.base import Activation, Family
 from quire.train.families.bert import BERT

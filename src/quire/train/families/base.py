@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from quire.core.spec import Backbone, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.heads import build_head
 from quire.nn.model import build_body
 

@@ -1,0 +1,64 @@
+"""Heads as data: what objectives ask of a model beside its backbone."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from quire.core.config import Settings
+from quire.core.spec import Backbone, Rate, Size
+
+
+class TokenHead(Settings):
+    """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
+
+    Without `transform` the states themselves meet the decoder (XLNet, XLM).
+    """
+
+    kind: Literal["token"] = "token"
+    of: str = "backbone"
+    transform: bool = True
+
+
+class SequenceHead(Settings):
+    """Scores over `outputs` classes from the first position: pooler (dense, tanh), dropout, linear."""
+
+    kind: Literal["sequence"] = "sequence"
+    outputs: Size
+    dropout: Rate = 0.1
+
+
+class DetectionHead(Settings):
+    """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
+
+    kind: Literal["detection"] = "detection"
+
+
+class BoundaryHead(Settings):
+    """Scores over the vocabulary for a hidden token from the states beside its span and its place in it (SpanBERT).
+
+    Twice dense, GELU, norm on [left; right; place], then the tied decoder. Places count from 0 to `longest` - 1.
+    """
+
+    kind: Literal["boundary"] = "boundary"
+    longest: Size = 20
+    place_width: Size = 200
+
+
+class QueryHead(Settings):
+    """One learned vector [W]: what a query stream begins as (XLNet's `mask_emb`)."""
+
+    kind: Literal["query"] = "query"
+
+
+class VectorHead(Settings):
+    """A vector for a sequence from its first position: tanh(dense(x)), or the state itself without `dense`."""
+
+    kind: Literal["vector"] = "vector"
+    dense: bool = True
+
+
+HeadSpec: TypeAlias = Annotated[
+    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead | QueryHead, Field(discriminator="kind")
+]
+Parts: TypeAlias = dict[str, HeadSpec | Backbone]
+"""What an objective asks for by name: heads, and further bodies that share the embeddings."""
