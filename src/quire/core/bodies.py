@@ -15,7 +15,7 @@ class Star(Backbone):
     """
 
     meaningless: ClassVar[frozenset[str]] = frozenset(
-        {"ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
+        {"decoder", "head_width", "buckets", "furthest", "ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
         | {"window", "global_every", "rotary_base_local", "attention_dropout"}
     )
     kind: Literal["star"] = "star"

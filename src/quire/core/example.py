@@ -1,6 +1,7 @@
 """One sequence on its way to the model, and the packed batch it joins.
 
-Legend: L positions of one sequence, S sequences, N positions of all sequences of a batch, V vocabulary.
+Legend: L positions of one sequence, S sequences, N positions of all sequences of a batch, T of what decoders write
+beside them, V vocabulary.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quire.core.random import Rng
-from quire.core.visibility import Full, Visibility
+from quire.core.visibility import Causal, Full, Visibility
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -36,6 +37,8 @@ class Vocab:
     special: frozenset[int]
     counts: Ints | None = field(default=None, compare=False, repr=False)
     """[V] how often each token stands in the corpus, where there is one."""
+    sentinels: tuple[int, ...] = ()
+    """Marks that stand for a span each, in the order in which they are used (T5)."""
 
     @cached_property
     def reserved(self) -> Bools:
@@ -99,6 +102,8 @@ class Example:
     answers: Mapping[str, Ints] = field(default_factory=dict)  # slot -> [L], IGNORE where nothing is asked
     positions: Ints | None = None  # [L], 0, 1, 2, ... where None
     languages: Ints | None = None  # [L], 0 where None
+    target: Example | None = None  # what a decoder writes beside it: see `written`
+    hidden: Bools | None = None  # [L] what that decoder may not look at; nothing where None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -130,6 +135,19 @@ class Example:
         free &= ~vocab.reserved[ids]
         return cls(ids, ids, starts, free, segments, document)
 
+    @classmethod
+    def written(cls, slot: str, tokens: Ints, *, start: int, asked: Bools | None = None) -> Example:
+        """What a decoder writes: `tokens` [L], each from those before it, the first from the token `start`.
+
+        Shown is what stands before each place, true is what comes there, and all of it is asked, or that at `asked`.
+        """
+        shown = np.concatenate([[start], tokens[:-1]])
+        everywhere = np.ones(len(tokens), dtype=bool)
+        answers = tokens if asked is None else np.where(asked, tokens, IGNORE)
+        return cls(
+            shown, tokens, everywhere, ~everywhere, np.zeros_like(tokens), sees=Causal(), answers={slot: answers}
+        )
+
     def ask(self, slot: str, where: Bools, tokens: Ints) -> Example:
         """Show `tokens` [L] and ask for the truth at `where` [L]: nothing is asked twice, the rest is untouched."""
         if not self.free[where].all():
@@ -145,6 +163,28 @@ class Example:
         asked = np.full(len(self), IGNORE)
         asked[at] = answers
         return self._with(answers={**self.answers, slot: asked})
+
+    def foretell(self, slot: str, where: Bools | None = None) -> Example:
+        """Ask at every position for the token behind it, or for those tokens at `where` [L]: a language model.
+
+        A position sees what came before it alone, and nobody asks for the same tokens again.
+        """
+        if where is None:
+            where = np.ones(len(self), dtype=bool)
+        behind = np.append(np.where(where, self.truth, IGNORE)[1:], IGNORE)
+        return self._with(sees=self.sees & Causal(), free=self.free & ~where, answers={**self.answers, slot: behind})
+
+    def recast(self, tokens: Ints, target: Example, *, hidden: Bools | None = None) -> Example:
+        """Show other `tokens` [L], as many as there are, and let a decoder write `target`: none can be asked for.
+
+        The decoder does not look at what is `hidden` [L].
+        """
+        if self.answers:
+            raise ValueError(f"{', '.join(self.answers)}: asked for in a text that is then written anew")
+        everywhere = np.ones(len(tokens), dtype=bool)
+        return Example(
+            tokens, tokens, everywhere, ~everywhere, np.zeros_like(tokens), self.document, target=target, hidden=hidden
+        )
 
     def _with(self, **changes: object) -> Example:
         """dataclasses.replace in a sixth of its time: corruption calls it for every objective of every example."""
@@ -165,6 +205,8 @@ class Batch:
     answers: Mapping[str, Ints]  # slot -> [N]
     order: Ints  # [S] the place each packed sequence had among the examples
     languages: Ints | None = None  # [N]
+    target: Batch | None = None  # of T positions: what decoders write beside the same sequences, in the same order
+    hidden: Bools | None = None  # [N]
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
@@ -172,18 +214,27 @@ class Batch:
 
     @classmethod
     def pack(cls, examples: Sequence[Example]) -> Batch:
-        """Collate: sequences are laid by length, then by visibility, so that those which attention takes together
-        stand together."""
+        """Collate: sequences are laid by length, then by that of what is written beside them, then by visibility, so
+        that those which attention takes together stand together."""
         lengths = np.array([len(example) for example in examples], dtype=np.int64)
+        written = np.array([len(e.target) if e.target is not None else 0 for e in examples], dtype=np.int64)
         rules: dict[Visibility, int] = {}
-        order = np.lexsort((np.array([rules.setdefault(e.sees, len(rules)) for e in examples]), lengths))
-        laid = [examples[i] for i in order]
+        order = np.lexsort((np.array([rules.setdefault(e.sees, len(rules)) for e in examples]), written, lengths))
+        return cls._laid([examples[i] for i in order], order)
+
+    @classmethod
+    def _laid(cls, laid: Sequence[Example], order: Ints) -> Batch:
+        lengths = np.array([len(example) for example in laid], dtype=np.int64)
         slots = sorted({slot for example in laid for slot in example.answers})
         nothing = {n: np.full(n, IGNORE) for n in set(lengths.tolist())} if slots else {}
         foreign = any(e.languages is not None for e in laid)
+        targets = [e.target for e in laid if e.target is not None]
+        if len(targets) not in (0, len(laid)):
+            raise ValueError("a batch where a decoder writes beside some sequences and not beside others")
+        covered = any(e.hidden is not None for e in laid)
         return cls(
             tokens=np.concatenate([e.tokens for e in laid]),
-            offsets=np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
             positions=np.concatenate([np.arange(len(e)) if e.positions is None else e.positions for e in laid]),
             segments=np.concatenate([e.segments for e in laid]),
             sees=tuple(e.sees for e in laid),
@@ -191,6 +242,10 @@ class Batch:
             order=order,
             languages=np.concatenate([np.zeros(len(e), int) if e.languages is None else e.languages for e in laid])
             if foreign
+            else None,
+            target=cls._laid(targets, order) if targets else None,
+            hidden=np.concatenate([np.zeros(len(e), bool) if e.hidden is None else e.hidden for e in laid])
+            if covered
             else None,
         )
 

@@ -11,12 +11,18 @@ from quire.core.spec import Backbone, Rate, Size
 class TokenHead(Settings):
     """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
 
-    Without `transform` the states themselves meet the decoder (XLNet, XLM).
+    Without `transform` the states themselves meet the decoder (XLNet, XLM, GPT).
     """
 
     kind: Literal["token"] = "token"
     of: str = "backbone"
+    """`decoder` is the backbone's, where it has one."""
     transform: bool = True
+    bias: bool = True
+    tied: bool = True
+    """Without it, the scores have a matrix of their own."""
+    scaled: bool = False
+    """States times width^-0.5 before they meet the table (T5, whose tables have large entries)."""
 
 
 class SequenceHead(Settings):

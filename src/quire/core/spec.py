@@ -14,19 +14,25 @@ Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 class Backbone(Settings):
-    """A Transformer encoder; the defaults are BERT's base size (Devlin et al. 2019, section 3).
+    """A Transformer; the defaults are BERT's base size (Devlin et al. 2019, section 3).
 
-    Other kinds of body are subclasses: data with their `kind` becomes one wherever a Backbone is expected, and all its
-    fields are written.
+    What is written left to right without a decoder of its own (GPT) is the same body under another visibility. Other
+    kinds of body are subclasses: data with their `kind` becomes one wherever a Backbone is expected, and all its fields
+    are written.
     """
 
     meaningless: ClassVar[frozenset[str]] = frozenset()
     """Fields that this kind has no use for; they keep their defaults."""
     kind: str = "transformer"
+    decoder: Size | None = None
+    """Layers of a decoder of the same width, which also attends to the states of the others (Vaswani et al. 2017,
+    section 3.1); it shares the table of tokens."""
     vocab: Size = 30_522
     depth: Size = 12
     width: Size = 768
     heads: Size = 12
+    head_width: Size | None = None
+    """Of a head, where that is not width / heads (T5)."""
     ffn: Size = 3072
     positions: Size = 512
     """Tokens of a sequence at most; the rows of a learned table."""
@@ -49,8 +55,12 @@ class Backbone(Settings):
     """A norm on the embeddings; a pre-norm's first, which would come right after it, is then left out (ModernBERT)."""
     bias: bool = True
     """Whether linear layers and norms of the body have biases."""
-    position: Literal["learned", "sinusoidal", "rotary", "relative", "none"] = "learned"
-    """`relative` is XLNet's (Dai et al. 2019, Transformer-XL, section 3.3)."""
+    position: Literal["learned", "sinusoidal", "rotary", "relative", "bucketed", "none"] = "learned"
+    """`relative` is XLNet's (Dai et al. 2019, Transformer-XL, section 3.3), `bucketed` T5's (Raffel et al. 2020,
+    section 2.1): a number for each head and bucket of distances, shared by all layers."""
+    buckets: Annotated[int, Field(ge=4)] = 32
+    furthest: Size = 128
+    """The distance from which on all share the last bucket."""
     scale_embedding: bool = False
     """Tokens times sqrt(width of the table) (Vaswani et al. 2017, section 3.4), lest sinusoids drown fresh ones."""
     rotary_base: float = 10_000.0
@@ -66,6 +76,8 @@ class Backbone(Settings):
     attention_dropout: Rate = 0.1
     norm_eps: float = 1e-12
     init_std: float = 0.02
+    init: Literal["bert", "gpt2", "t5"] = "bert"
+    """How weights are drawn: see `quire.nn.initial`."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -85,20 +97,30 @@ class Backbone(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Backbone":
-        if self.width % self.heads:
+        if self.head_width is None and self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.groups and self.depth % self.groups:
             raise ValueError(f"depth {self.depth} is not a multiple of groups {self.groups}")
-        if self.position == "rotary" and self.width // self.heads % 2:
-            raise ValueError(
-                f"rotary positions turn pairs, but a head is {self.width // self.heads} wide: make it even"
-            )
+        if self.position == "rotary" and self.head % 2:
+            raise ValueError(f"rotary positions turn pairs, but a head is {self.head} wide: make it even")
         if self.position == "rotary" and self.score == "additive":
             raise ValueError("rotary positions turn products of queries and keys, which score additive has not")
         if self.position == "relative" and self.width % 2:
             raise ValueError(
                 f"relative positions are as many sines as cosines, but width is {self.width}: make it even"
             )
+        if self.position == "relative" and self.head_width is not None:
+            raise ValueError("relative positions have heads of width / heads: leave head_width out")
+        if self.position == "relative" and self.decoder:
+            raise ValueError("a decoder has no relative positions; take learned, sinusoidal, rotary or bucketed ones")
+        if self.position == "bucketed" and self.score == "additive":
+            raise ValueError("bucketed positions are added to products of queries and keys; take another score")
+        if self.position == "bucketed" and self.furthest <= self.buckets // 2:
+            raise ValueError(f"furthest {self.furthest}: take more than half of the {self.buckets} buckets")
+        if self.decoder and self.score not in ("scaled_dot", "dot"):
+            raise ValueError(f"a decoder's scores are scaled_dot or dot, not {self.score}")
+        if self.decoder and self.groups:
+            raise ValueError("groups: the layers of a decoder are not shared; leave it out")
         if self.position == "relative" and self.score != "scaled_dot":
             raise ValueError(f"relative positions have a score of their own; leave score {self.score} out")
         if self.global_every and self.window is None:
@@ -110,8 +132,10 @@ class Backbone(Settings):
         share = width / self.width
         sizes: dict[str, int | None] = {
             "depth": depth,
+            "decoder": depth if self.decoder else None,
             "width": width,
             "heads": heads,
+            "head_width": None,
             "ffn": ffn,
             "positions": positions,
             "vocab": vocab,
@@ -124,6 +148,16 @@ class Backbone(Settings):
     def sees_locally(self, layer: int) -> bool:
         """Whether a layer has the window."""
         return self.window is not None and not (self.global_every and layer % self.global_every == 0)
+
+    @property
+    def head(self) -> int:
+        """The width of a head."""
+        return self.head_width or self.width // self.heads
+
+    @property
+    def inner(self) -> int:
+        """The width of all heads together."""
+        return self.heads * self.head
 
     @property
     def embedding_width(self) -> int:

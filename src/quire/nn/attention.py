@@ -10,7 +10,7 @@ the packed array: no padding, no copy. Full and causal visibilities never build 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -22,6 +22,12 @@ from quire.core.visibility import Causal, Full, Visibility, Window
 from quire.nn.positions import Rotation
 
 
+def additive(sees: Visibility, length: int, device: torch.device | str) -> Tensor:
+    """[L, L], 0 where a position sees another, else -inf."""
+    seen = torch.from_numpy(sees.mask(length).copy()).to(device)
+    return torch.zeros(length, length, device=device).masked_fill_(~seen, float("-inf"))
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """Neighbouring sequences of equal length and visibility."""
@@ -31,6 +37,7 @@ class Run:
     length: int
     sees: Visibility
     device: torch.device | str = "cpu"
+    given: Tensor | None = None  # [H, L, L]: a mask that holds more than the visibility
 
     @property
     def here(self) -> slice:
@@ -39,20 +46,19 @@ class Run:
 
     @property
     def causal(self) -> bool:
-        return isinstance(self.sees, Causal)
+        return isinstance(self.sees, Causal) and self.given is None
 
     @cached_property
     def mask(self) -> Tensor | None:
-        """[L, L], additive, 0 or -inf; None for full and causal, which attention knows without."""
-        if isinstance(self.sees, Full | Causal):
-            return None
-        seen = torch.from_numpy(self.sees.mask(self.length).copy()).to(self.device)
-        return torch.zeros(self.length, self.length, device=self.device).masked_fill_(~seen, float("-inf"))
+        """[L, L], additive, 0 or -inf; None for full and causal, which attention knows without. Or what is given."""
+        if self.given is not None or isinstance(self.sees, Full | Causal):
+            return self.given
+        return additive(self.sees, self.length, self.device)
 
     @cached_property
     def band(self) -> Band | None:
         """The blocks of a window, from the length on where they are quicker than a mask."""
-        if not isinstance(self.sees, Window):
+        if not isinstance(self.sees, Window) or self.given is not None:
             return None
         band = Band(self.sees.radius, self.length, self.sequences, self.device)
         return band if self.length > 2 * band.span else None
@@ -149,12 +155,14 @@ class Layout:
     def within(self, radius: int) -> Layout:
         """The same, where a position sees `radius` neighbours on either side at most; made once."""
         if radius not in self._local:
-            runs = [
-                Run(r.start, r.sequences, r.length, r.sees & Window(radius), r.device) if r.length > radius + 1 else r
-                for r in self.runs
-            ]
+            runs = [replace(r, sees=r.sees & Window(radius)) if r.length > radius + 1 else r for r in self.runs]
             self._local[radius] = Layout(runs, self.positions, self.segments, radius=radius, rotations=self._rotations)
         return self._local[radius]
+
+    def masked(self, masks: Sequence[Tensor]) -> Layout:
+        """The same with a mask [H, L, L] for each run, which says who sees whom and more."""
+        runs = [replace(run, given=mask) for run, mask in zip(self.runs, masks, strict=True)]
+        return Layout(runs, self.positions, self.segments, radius=self.radius, rotations=self._rotations)
 
     def rotation(self, *, base: float, width: int) -> Rotation:
         """The rotation of heads of `width` at all positions; made once for all layers."""
@@ -183,11 +191,10 @@ class Attention(nn.Module):
         self.base = spec.rotary_base if spec.position == "rotary" else None
         self.base_local = spec.rotary_base_local or spec.rotary_base
         self.scale = None if spec.score == "scaled_dot" else 1.0
-        head = spec.width // spec.heads
-        self.form = nn.Parameter(torch.empty(spec.heads, head, head)) if spec.score == "bilinear" else None
-        self.probe = nn.Parameter(torch.empty(spec.width)) if spec.score == "additive" else None
-        self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=spec.bias)
-        self.out = nn.Linear(spec.width, spec.width, bias=spec.bias)
+        self.form = nn.Parameter(torch.empty(spec.heads, spec.head, spec.head)) if spec.score == "bilinear" else None
+        self.probe = nn.Parameter(torch.empty(spec.inner)) if spec.score == "additive" else None
+        self.qkv = nn.Linear(spec.width, 3 * spec.inner, bias=spec.bias)
+        self.out = nn.Linear(spec.inner, spec.width, bias=spec.bias)
 
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""

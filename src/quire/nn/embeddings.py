@@ -11,12 +11,14 @@ class Embeddings(nn.Module):
     """norm(token + position + segment + language), then dropout: BERT's input (Devlin et al. 2019, figure 2).
 
     Tokens are as the table has them, as in BERT and XLM, unless the backbone scales them; a sinusoid is about 0.7.
+    A body that shares the table of another has everything else of its own (a decoder).
     """
 
-    def __init__(self, spec: Backbone) -> None:
+    def __init__(self, spec: Backbone, *, shares_tokens: bool = False) -> None:
         super().__init__()
         width = spec.embedding_width
-        self.tokens = nn.Embedding(spec.vocab, width)
+        if not shares_tokens:
+            self.tokens = nn.Embedding(spec.vocab, width)
         self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
         self.scale = width**0.5 if spec.scale_embedding else 1.0
         self.sinusoidal = spec.position == "sinusoidal"
@@ -26,9 +28,17 @@ class Embeddings(nn.Module):
         self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
 
-    def forward(self, tokens_N: Tensor, positions_N: Tensor, segments_N: Tensor, languages_N: Tensor | None) -> Tensor:
-        """Indices [N] -> [N, E]."""
-        x_NE: Tensor = self.tokens(tokens_N)
+    def forward(
+        self,
+        tokens_N: Tensor,
+        positions_N: Tensor,
+        segments_N: Tensor,
+        languages_N: Tensor | None,
+        *,
+        table: nn.Embedding | None = None,
+    ) -> Tensor:
+        """Indices [N] -> [N, E], with the tokens of another body's `table` or our own."""
+        x_NE: Tensor = (self.tokens if table is None else table)(tokens_N)
         if self.scale != 1:
             x_NE = x_NE * self.scale
         if self.positions is not None:

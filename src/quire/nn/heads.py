@@ -19,17 +19,21 @@ class TokenScores(nn.Module):
     `dense` leads from W to E, so that a factorised table or another body's can be the decoder (ALBERT, ELECTRA).
     """
 
-    def __init__(self, spec: Backbone, *, out: Backbone, transform: bool) -> None:
+    def __init__(self, head: TokenHead, spec: Backbone, *, out: Backbone) -> None:
         super().__init__()
-        self.dense = nn.Linear(spec.width, out.embedding_width, bias=spec.bias) if transform else None
-        self.norm = norm(spec, out.embedding_width) if transform else None
-        self.bias = nn.Parameter(torch.zeros(out.vocab))
+        self.dense = nn.Linear(spec.width, out.embedding_width, bias=spec.bias) if head.transform else None
+        self.norm = norm(spec, out.embedding_width) if head.transform else None
+        self.weight = None if head.tied else nn.Parameter(torch.empty(out.vocab, out.embedding_width))
+        self.bias = nn.Parameter(torch.zeros(out.vocab)) if head.bias else None
+        self.scale = out.embedding_width**-0.5 if head.scaled else 1.0
         self.activation = spec.activation
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         if self.dense is not None and self.norm is not None:
             x_MW = self.norm(activate(self.activation, self.dense(x_MW)))
-        return F.linear(x_MW, tokens.weight, self.bias)
+        if self.scale != 1:
+            x_MW = x_MW * self.scale
+        return F.linear(x_MW, tokens.weight if self.weight is None else self.weight, self.bias)
 
 
 class SequenceScores(nn.Module):
@@ -111,7 +115,7 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """
     match spec:
         case TokenHead():
-            return TokenScores(body, out=backbone, transform=spec.transform)
+            return TokenScores(spec, body, out=backbone)
         case SequenceHead():
             return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout)
         case DetectionHead():

@@ -1,12 +1,14 @@
 """A model is a backbone with heads; a step is one batch on its way through it.
 
-Legend: N positions of all sequences, S sequences, M asked positions, W width, C classes or vocabulary.
+Legend: N positions of all sequences, T positions of what decoders write beside them, S sequences, M asked positions,
+W width, E width of the embeddings, C classes or vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +18,18 @@ from quire.core.example import IGNORE, Batch
 from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout
+from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
+from quire.nn.initial import initialise
 from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
 
+DECODER = "decoder"
+"""The name of the backbone's decoder among the bodies."""
+
 
 class Model(nn.Module):
-    """Backbone and heads as their specs say, with BERT's initialisation drawn from `seed`.
+    """Backbone and heads as their specs say, with weights drawn from `seed`.
 
     `parts` may also name further bodies, which share the backbone's embeddings (ELECTRA's generator).
     """
@@ -32,7 +39,7 @@ class Model(nn.Module):
         self.spec = backbone
         bodies = {name: part for name, part in parts.items() if isinstance(part, Backbone)}
         self.head_specs = {name: part for name, part in parts.items() if not isinstance(part, Backbone)}
-        specs = {"backbone": backbone, **bodies}
+        specs = {"backbone": backbone, DECODER: backbone, **bodies}
         with torch.device("meta"):  # torch's own initialisation would be drawn twice
             self.backbone = build_body(backbone)
             self.bodies = nn.ModuleDict(
@@ -45,12 +52,27 @@ class Model(nn.Module):
                 }
             )
         self.to_empty(device="cpu")
-        initialise(self, std=backbone.init_std, seed=seed)
+        initialise(self, backbone, seed=seed)
 
     def forward(self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone") -> Tensor:
         """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`."""
         body = self.backbone if by == "backbone" else self.bodies[by]
         states: Tensor = body(self.embed(batch), batch.layout, at_M)
+        return states
+
+    def write(self, target: Packed, states_NW: Tensor, at_M: Tensor | None = None) -> Tensor:
+        """States [T, W] of the decoder that writes `target` beside sequences with these states, or [M, W]."""
+        decoder, crossing = getattr(self.backbone, DECODER, None), target.crossing
+        if decoder is None or crossing is None:
+            raise ValueError("write: a backbone with a decoder, and the target of a batch")
+        x_TE = decoder.embeddings(
+            target.tokens,
+            target.positions,
+            target.segments,
+            target.languages,
+            table=self.backbone.embeddings.tokens,
+        )
+        states: Tensor = decoder(x_TE, target.layout, at_M, Source(states_NW, crossing))
         return states
 
     def embed(self, batch: Packed) -> Tensor:
@@ -67,19 +89,6 @@ def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Encoder | 
     if isinstance(spec, Star):
         return StarEncoder(spec, shares_embeddings=shares_embeddings)
     return Encoder(spec, shares_embeddings=shares_embeddings)
-
-
-def initialise(module: nn.Module, *, std: float, seed: int) -> None:
-    """Weights from N(0, std), biases 0, norms 1 and 0 (google-research/bert), independent of torch's global state."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(std=std, generator=generator)
 
 
 class Packed:
@@ -99,7 +108,17 @@ class Packed:
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
         self.order = batch.order
+        self.target = None if batch.target is None else Packed(batch.target, device)
+        self.crossing: Crossing | None = None  # of a target: who looks at which source
+        if self.target is not None and batch.target is not None:
+            hidden = None if batch.hidden is None else move(batch.hidden)
+            self.target.crossing = Crossing.of(batch.target.lengths.tolist(), batch.lengths.tolist(), hidden)
         self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
+
+    @property
+    def size(self) -> int:
+        """Positions that a model computes: those of the sequences, and what is written beside them."""
+        return len(self.tokens) + (len(self.target.tokens) if self.target is not None else 0)
 
     def showing(self, tokens_N: Tensor) -> Packed:
         """The same batch with other tokens at the same places, where nothing is asked by a slot."""
@@ -113,11 +132,12 @@ class Step:
 
     Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
     first, and the rest share its pass. An objective that needs another view of the batch, or another body, makes a
-    Step of its own from `model`.
+    Step of its own from `model`. What a decoder writes beside the batch is the Step `target`, which looks at this one's
+    states.
     """
 
-    def __init__(self, model: Model, batch: Packed, *, by: str = "backbone") -> None:
-        self.model, self.batch, self.by = model, batch, by
+    def __init__(self, model: Model, batch: Packed, *, by: str = "backbone", source: Step | None = None) -> None:
+        self.model, self.batch, self.by, self.source = model, batch, by, source
         self.notes: dict[str, Tensor] = {}
         self._states: Tensor | None = None  # [N, W]
         self._asked: Tensor | None = None  # [M, W], where the batch wants states
@@ -126,11 +146,24 @@ class Step:
         """A figure for the log, such as one term of a loss that is a sum: the loop writes it as `loss_{name}`."""
         self.notes[name] = value.detach()
 
+    @cached_property
+    def target(self) -> Step:
+        """The decoder's side: its positions are those of `batch.target`. ValueError where nothing is written."""
+        if self.batch.target is None:
+            raise ValueError("nothing is written beside this batch")
+        return Step(self.model, self.batch.target, by=DECODER, source=self)
+
     def encode(self) -> Tensor:
         """All states [N, W], computed at the first call."""
         if self._states is None:
-            self._states = self.model(self.batch, by=self.by)
+            self._states = self._computed(None)
         return self._states
+
+    def _computed(self, at_M: Tensor | None) -> Tensor:
+        if self.source is None:
+            states: Tensor = self.model(self.batch, at_M, by=self.by)
+            return states
+        return self.model.write(self.batch, self.source.encode(), at_M)
 
     def states(self, at_K: Tensor) -> Tensor:
         """The states [K, W] at these positions; those that no slot asks for make it compute all."""
@@ -141,7 +174,7 @@ class Step:
         if not torch.equal(at_M[place_K], at_K):
             return self.encode()[at_K]
         if self._asked is None:
-            self._asked = self.model(self.batch, at_M, by=self.by)
+            self._asked = self._computed(at_M)
         return self._asked[place_K]
 
     def scores(self, head: str, at_K: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""The Transformer encoder, packed.
+"""The Transformer, packed: encoder, and decoder where the backbone has one.
 
-Legend: N positions of all sequences, M some of them, W width, E width of the embeddings, F inner width.
+Legend: N positions of all sequences, M some of them, T positions of what decoders write, W width, E width of the
+embeddings, F inner width.
 """
 
 import torch.nn.functional as F
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 from quire.core.spec import Backbone
 from quire.nn.attention import Attention, Layout
+from quire.nn.buckets import DistanceBias
+from quire.nn.crossing import CrossAttention, Source
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
 from quire.nn.relative import RelativeAttention
@@ -52,9 +55,12 @@ def build_attention(spec: Backbone) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward, each with dropout and residual; norms after the sums, or before each layer."""
+    """Attention, then feed-forward, each with dropout and residual; norms after the sums, or before each layer.
 
-    def __init__(self, spec: Backbone, *, number: int = 0) -> None:
+    A decoder's block looks at a source between the two.
+    """
+
+    def __init__(self, spec: Backbone, *, number: int = 0, crosses: bool = False) -> None:
         super().__init__()
         self.norm_first = spec.norm_first
         # A shared first block serves later layers too, and a projection takes the norm away again.
@@ -62,14 +68,23 @@ class Block(nn.Module):
         normed_already = spec.norm_first and spec.embedding_norm and number == 0 and alone and whole
         self.attention = build_attention(spec)
         self.attention_norm = nn.Identity() if normed_already else norm(spec, spec.width)
+        self.cross = CrossAttention(spec) if crosses else None
+        self.cross_norm = norm(spec, spec.width) if crosses else None
         self.ffn = FeedForward(spec)
         self.ffn_norm = norm(spec, spec.width)
         self.dropout = nn.Dropout(spec.dropout)
 
-    def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None, *, source: Source | None = None
+    ) -> Tensor:
         """States [N, W], or [M, W] for the positions `at_M` alone: the others are seen, but not computed."""
         x = x_NW if at_M is None else x_NW[at_M]
-        return self.after(x, self.attention(self.before(x_NW), layout, at_M))
+        attended = self.attention(self.before(x_NW), layout, at_M)
+        if self.cross is None:
+            return self.after(x, attended)
+        assert source is not None
+        x = self.summed(x, attended)
+        return self.fed(self.crossed(x, self.cross(self.before_cross(x), source)))
 
     def before(self, x_NW: Tensor) -> Tensor:
         """What attention looks at."""
@@ -78,17 +93,41 @@ class Block(nn.Module):
 
     def after(self, x_MW: Tensor, attended_MW: Tensor) -> Tensor:
         """States that go on from `x_MW` and what attention brought to them."""
+        return self.fed(self.summed(x_MW, attended_MW))
+
+    def summed(self, x_MW: Tensor, attended_MW: Tensor) -> Tensor:
+        """`x_MW` and what attention brought to it."""
         x = x_MW + self.dropout(attended_MW)
+        summed: Tensor = x if self.norm_first else self.attention_norm(x)
+        return summed
+
+    def before_cross(self, x_TW: Tensor) -> Tensor:
+        """What asks the source."""
+        assert self.cross_norm is not None
+        asking: Tensor = self.cross_norm(x_TW) if self.norm_first else x_TW
+        return asking
+
+    def crossed(self, x_TW: Tensor, brought_TW: Tensor) -> Tensor:
+        """`x_TW` and what it brought from the source."""
+        assert self.cross_norm is not None
+        x = x_TW + self.dropout(brought_TW)
+        summed: Tensor = x if self.norm_first else self.cross_norm(x)
+        return summed
+
+    def fed(self, x_MW: Tensor) -> Tensor:
+        """`x_MW` and what the feed-forward layer makes of it."""
         if self.norm_first:
-            summed: Tensor = x + self.dropout(self.ffn(self.ffn_norm(x)))
+            summed: Tensor = x_MW + self.dropout(self.ffn(self.ffn_norm(x_MW)))
             return summed
-        x = self.attention_norm(x)
-        normed: Tensor = self.ffn_norm(x + self.dropout(self.ffn(x)))
+        normed: Tensor = self.ffn_norm(x_MW + self.dropout(self.ffn(x_MW)))
         return normed
 
 
 class Encoder(nn.Module):
-    """`depth` layers over embeddings: its own, or those of another body whose tables it shares."""
+    """`depth` layers over embeddings: its own, or those of another body whose tables it shares.
+
+    Under a causal visibility it is what is called a decoder (GPT). `decoder` is what looks at its states, if any.
+    """
 
     def __init__(self, spec: Backbone, *, shares_embeddings: bool = False) -> None:
         super().__init__()
@@ -96,12 +135,16 @@ class Encoder(nn.Module):
         if not shares_embeddings:
             self.embeddings = Embeddings(spec)
         self.project = nn.Linear(spec.embedding_width, spec.width) if spec.embedding_width != spec.width else None
+        self.distances = DistanceBias(spec, two_sided=True) if spec.position == "bucketed" else None
         self.blocks = nn.ModuleList(Block(spec, number=i) for i in range(spec.groups or spec.depth))
         self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
+        self.decoder = Decoder(spec, depth=spec.decoder) if spec.decoder else None
 
     def forward(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """Embedded tokens [N, E] -> states [N, W], or [M, W] for the positions `at_M` alone."""
         x = x_NE if self.project is None else self.project(x_NE)
+        if self.distances is not None:
+            layout = self.distances.biased(layout)
         for i in range(self.spec.depth):
             seen = layout.within(self.spec.window or 0) if self.spec.sees_locally(i) else layout
             # Nobody looks at the other positions of the last layer.
@@ -112,3 +155,25 @@ class Encoder(nn.Module):
     def block(self, layer: int) -> nn.Module:
         """The block of a layer: each has its own, or neighbours share one (ALBERT)."""
         return self.blocks[layer * len(self.blocks) // self.spec.depth]
+
+
+class Decoder(nn.Module):
+    """Layers that look at what was written before, and at a source; tokens come from the encoder's table."""
+
+    def __init__(self, spec: Backbone, *, depth: int) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(spec.model_copy(update={"segments": 0}), shares_tokens=True)
+        self.project = nn.Linear(spec.embedding_width, spec.width) if spec.embedding_width != spec.width else None
+        self.distances = DistanceBias(spec, two_sided=False) if spec.position == "bucketed" else None
+        self.blocks = nn.ModuleList(Block(spec, number=i, crosses=True) for i in range(depth))
+        self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
+
+    def forward(self, x_TE: Tensor, layout: Layout, at_M: Tensor | None, source: Source) -> Tensor:
+        """Embedded tokens [T, E] -> states [T, W], or [M, W] at the positions `at_M`."""
+        x = x_TE if self.project is None else self.project(x_TE)
+        if self.distances is not None:
+            layout = self.distances.biased(layout)
+        for block in self.blocks:
+            x = block(x, layout, source=source)
+        states: Tensor = self.norm(x if at_M is None else x[at_M])
+        return states

@@ -130,7 +130,8 @@ def smaller(backbone: Backbone, *, share: float) -> Backbone:
     heads = max(1, round(backbone.width * share) // HEAD_WIDTH)
     width = max(1, round(backbone.width * share / (2 * heads))) * 2 * heads
     changes = {"width": width, "heads": heads, "ffn": 4 * width, "embedding": backbone.embedding_width}
-    return type(backbone).model_validate({**backbone.model_dump(), **changes})
+    alone = {"head_width": None, "decoder": None}
+    return type(backbone).model_validate({**backbone.model_dump(), **alone, **changes})
 
 
 def sampled(logits_MV: Tensor) -> Tensor:

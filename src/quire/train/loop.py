@@ -154,7 +154,7 @@ class _Run:
 
         _, flops = counted(work)
         self.model.zero_grad(set_to_none=True)
-        self.flops_per_token = flops / len(packed.tokens)
+        self.flops_per_token = flops / packed.size
 
     def update(self, t: int) -> dict[str, Any]:
         """One update: forward, backward, optimiser; returns what to log of it."""
@@ -179,7 +179,7 @@ class _Run:
                 self._check(f"the loss of {slot}", loss, t)
             total: Tensor = torch.stack(list(terms.values())).sum()
             total.backward()  # type: ignore[no-untyped-call]
-            tokens += len(packed.tokens)
+            tokens += packed.size
         rate, norm = self.optimizer.step(t)
         self._check("the norm of the gradient", norm, t)  # the weights are ruined: no checkpoint may hold them
         job.strategy.after_step(self.model, t)

@@ -16,7 +16,7 @@ class Full(Strategy):
     learn faster than layer 0). Heads have `head_scale` times the rate. `freeze` keeps the embeddings and the first
     `freeze` layers as they are; `thaw_at` keeps the whole body frozen for its first steps, so that a fresh head does
     not damage it. Layers that share their weights are one layer here; those of further bodies (ELECTRA's generator)
-    are counted from the top, as the backbone's are.
+    and of a decoder are counted from the top, as the backbone's are.
     """
 
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -67,6 +67,9 @@ def _layer(name: str, model: Model) -> int:
     if part == "bodies":
         body, *rest = rest
         above = _depth(model, f"bodies.{body}")
+    if rest[0] == "decoder":
+        above = _depth(model, "backbone.decoder")
+        rest = rest[1:]
     match rest:
         case ["blocks", k, *_]:
             return max(int(k) + depth - above, 0)

@@ -141,7 +141,7 @@ class Family:
     def _row(self, ours: str, shape: Shape, inner: str, names: Names, backbone: Backbone, *, prefixed: bool) -> Row:
         theirs, layout = translated(inner, names)
         extra = self.offset if ours == POSITIONS else 0
-        sizes = {"W": backbone.width, "H": backbone.heads, "D": backbone.width // backbone.heads}
+        sizes = {"W": backbone.width, "H": backbone.heads, "D": backbone.head}
         own = tuple(sizes.get(letter) or int(letter) for letter in layout.rstrip("'"))
         plain = (shape[0] // len(theirs) + extra, *shape[1:])
         return Row(ours, (shape[0] + extra, *shape[1:]), theirs, own or plain, prefixed, layout.endswith("'"))

@@ -1,0 +1,49 @@
+"""How weights are drawn before training.
+
+bert  everything from N(0, std) (google-research/bert)
+gpt2  the same, but positions from N(0, std / 2), and what is added to the residual stream from N(0, std / sqrt(2 L)),
+      L the layers (openai/gpt-2 and Radford et al. 2019, section 2.3)
+t5    embeddings from N(0, 1), every other matrix from N(0, 1 / inputs), queries smaller by sqrt(D) in place of the
+      scaled score (Raffel et al. 2020, and mesh-tensorflow's initialisers as transformers has them)
+
+Biases are 0, gains 1.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from quire.core.spec import Backbone
+
+_TO_RESIDUAL = ("attention.out.weight", "cross.out.weight", "ffn.down.weight")
+
+
+def initialise(module: nn.Module, spec: Backbone, *, seed: int) -> None:
+    """Draw all parameters from `seed`, independent of torch's global state."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif "norm" in name:
+                parameter.fill_(1.0)
+            else:
+                parameter.normal_(std=_std(name, parameter, spec), generator=generator)
+                if spec.init == "t5" and name.endswith(("attention.qkv.weight", "cross.query.weight")):
+                    parameter[: spec.inner] *= spec.head**-0.5
+
+
+def _std(name: str, parameter: Tensor, spec: Backbone) -> float:
+    match spec.init:
+        case "bert":
+            return spec.init_std
+        case "gpt2":
+            if name.endswith("embeddings.positions.weight"):
+                return spec.init_std / 2
+            return spec.init_std / math.sqrt(2 * spec.depth) if name.endswith(_TO_RESIDUAL) else spec.init_std
+        case "t5":
+            if name.endswith("embeddings.tokens.weight"):
+                return 1.0
+            fan_in = spec.width if "distances" in name or parameter.ndim < 2 else parameter.shape[1]
+            return 1 / math.sqrt(fan_in)
