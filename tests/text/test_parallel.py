@@ -200,7 +200,7 @@ def test_a_corpus_without_its_language_is_refused(corpus: list[str], says: str) 
     ("table", "says"),
     [
         ("en\tfr\na\tb\n", r"t\.tsv: no column 'de'; known: en, fr"),
-        ("en\tde\na\tb\nc\t\n", r"t\.tsv:3: empty text; fill it in or remove the row"),
+        ("en\tde\na\tb\nc\t\n", r"t\.tsv:3, column 'de': empty text; fill it in or remove the row"),
         ("en\tde\na\tb\nc\n", r"t\.tsv:3: expected 2 fields, found 1"),
     ],
 )

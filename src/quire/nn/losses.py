@@ -5,11 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def cross_entropy(logits_MC: Tensor, answers_M: Tensor) -> Tensor:
-    """Mean of -log softmax(logits)[answer]; 0 with a gradient of 0 when nothing is asked (M = 0), never NaN."""
+def cross_entropy(logits_MC: Tensor, answers_M: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean of -log softmax(logits)[answer]; 0 with a gradient of 0 when nothing is asked (M = 0), never NaN.
+
+    With `smoothing`, that share of each answer is spread over all C classes alike (Szegedy et al. 2016, section 7).
+    """
     if answers_M.numel() == 0:
         return logits_MC.sum()
-    return F.cross_entropy(logits_MC.float(), answers_M)
+    return F.cross_entropy(logits_MC.float(), answers_M, label_smoothing=smoothing)
 
 
 def token_health(logits_MV: Tensor, answers_M: Tensor) -> dict[str, float]:

@@ -82,8 +82,13 @@ def iter_texts(source: Source, *, text_column: str = "text") -> Iterator[str]:
 
 def iter_column(source: Source, column: str) -> Iterator[str]:
     """The texts of a table's column row by row; an empty one is a BadInput, so that columns stay beside each other."""
-    for where, row in _checked(read_table(source), column).rows:
-        yield _text(_cell(row, column, where), where)
+    return (text for _, (text,) in iter_rows(source, (column,)))
+
+
+def iter_rows(source: Source, columns: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The place of each row of a table, and its texts in these columns; an empty one is a BadInput."""
+    for where, row in _checked(read_table(source), *columns).rows:
+        yield where, tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in columns)
 
 
 class Held:
