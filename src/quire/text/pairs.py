@@ -25,7 +25,8 @@ def read_pairs(source: Source, *, source_column: str, target_column: str) -> lis
     """All rows of a table (CSV, TSV, JSONL, Parquet, `-`); BadInput for a row where either text is missing."""
     if source_column == target_column:
         raise BadInput(f"{source}: {source_column!r} is both what is read and what is written; name two columns")
-    pairs = [TextPair(*texts, where) for where, texts in iter_rows(source, (source_column, target_column))]
+    columns = (source_column, target_column)
+    pairs = [TextPair(read, written, where) for where, (read, written) in iter_rows(source, columns)]
     if not pairs:
         raise BadInput(f"{source}: holds no rows")
     return pairs

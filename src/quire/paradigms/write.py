@@ -1,0 +1,83 @@
+"""Text from text: fine-tuning a generator for translation or summarisation (survey: Seq2Seq).
+
+L = - mean over target tokens of log p(y_t | source, y_1, ..., y_{t-1}), its end among them, with label smoothing
+
+decoder   `[CLS] source [SEP]` is read, and a decoder writes `target [SEP]` behind its start token
+body      `[CLS] source [SEP] target [SEP]` in one run, read left to right, of which the target is asked for (Radford et
+          al. 2018, section 3.3, for tasks; a decoder-only model has no other place for a source)
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from quire.core.errors import BadInput
+from quire.core.example import Example, Passage, World
+from quire.core.heads import HeadSpec, TokenHead
+from quire.core.spec import Backbone, Rate
+from quire.core.visibility import Causal
+from quire.nn.losses import cross_entropy, token_health
+from quire.nn.model import Step
+from quire.objectives.base import Objective
+
+
+class Write(Objective):
+    """Ask for a target, token by token. What was learnt is written with `quire.nn.search`."""
+
+    head: str = "write"
+    """The head that writes: that of pre-training, where a model was pre-trained for writing."""
+    spec: TokenHead | None = None
+    """That head, where it is not a plain one tied to the embeddings."""
+    by: Literal["decoder", "body"] = "decoder"
+    opening: bool = True
+    """Whether [CLS] stands before the source (T5: no)."""
+    start: Literal["sep", "pad", "cls"] = "sep"
+    """What stands before the first token that a decoder writes (BART: sep, T5: pad)."""
+    smoothing: Rate = 0.0
+    """The share of probability that is asked of all tokens alike (Vaswani et al. 2017, section 5.4: 0.1)."""
+
+    def format(self, source: Passage, target: Passage | None, world: World) -> Example:
+        """A pair with its answers, or a source that something is to be written for."""
+        vocab = world.vocab
+        opened: list[tuple[Passage | int, int]] = [(vocab.cls, 0)] if self.opening else []
+        if self.by == "body":
+            behind: list[tuple[Passage | int, int]] = [] if target is None else [(target, 0), (vocab.sep, 0)]
+            laid = Example.laid(vocab, *opened, (source, 0), (vocab.sep, 0), *behind)
+            if target is None:
+                return replace(laid, sees=Causal())
+            return laid.foretell(self.slot, np.arange(len(laid)) > len(source) + len(opened))
+        laid = Example.laid(vocab, *opened, (source, 0), (vocab.sep, 0))
+        if target is None:
+            return laid
+        written = Example.written(self.slot, np.append(target.tokens, vocab.sep), start=self.begin(world))
+        return laid.recast(laid.tokens, written)
+
+    def begin(self, world: World) -> int:
+        """The token that a decoder begins with."""
+        return {"sep": world.vocab.sep, "pad": world.vocab.pad, "cls": world.vocab.cls}[self.start]
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
+        if self.by == "decoder" and not backbone.decoder:
+            raise BadInput(
+                "a decoder writes, but the backbone has none: set backbone.decoder to its number of layers, start from "
+                "a model with a decoder, or let the body write (`by: body`)"
+            )
+        if self.by == "body" and backbone.decoder:
+            raise BadInput("`by: body`: the backbone has a decoder, which would never be used; leave `by` out")
+        plain = TokenHead(of="decoder" if self.by == "decoder" else "backbone", transform=False, bias=False)
+        return {self.head: self.spec or plain}
+
+    def loss(self, step: Step) -> Tensor:
+        side = self.side(step)
+        return cross_entropy(side.logits(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
+
+    def health(self, step: Step) -> Mapping[str, float]:
+        side = self.side(step)
+        return token_health(side.logits(self.slot, head=self.head), side.answers(self.slot))
+
+    def side(self, step: Step) -> Step:
+        """Where the answers stand: beside the batch, or in it."""
+        return step if self.by == "body" or step.batch.target is None else step.target
