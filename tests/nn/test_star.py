@@ -52,7 +52,7 @@ def drawn(length: int) -> list[int]:
 
 
 def layers(body: Model) -> list[Any]:
-    return list(body.backbone.blocks)
+    return list(body.get_submodule("backbone.blocks").children())
 
 
 def looked(attention: Any, query_W: Tensor, seen: Sequence[Tensor]) -> Tensor:

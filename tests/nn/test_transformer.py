@@ -123,7 +123,7 @@ def test_gradients_of_shared_layers_sum_over_depth() -> None:
         states = Step(model, packed).encode()
         (states * drawn(*states.shape)).sum().backward()  # type: ignore[no-untyped-call]
     grads = dict(apart.named_parameters())
-    for name, parameter in shared.backbone.blocks[0].named_parameters():
+    for name, parameter in shared.get_submodule("backbone.blocks.0").named_parameters():
         each = [grads[f"backbone.blocks.{k}.{name}"].grad for k in range(3)]
         total = torch.stack([g for g in each if g is not None]).sum(dim=0)
         torch.testing.assert_close(parameter.grad, total, atol=1e-5, rtol=1e-4)

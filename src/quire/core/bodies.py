@@ -1,11 +1,9 @@
 """Kinds of bodies beside the Transformer, as data: `kind` in a recipe's backbone."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import model_validator
-
-from quire.core.spec import Backbone
+from quire.core.spec import Backbone, Count, Rate, Size
 
 
 class Star(Backbone):
@@ -14,6 +12,7 @@ class Star(Backbone):
     What only a Transformer has is refused: layers without a feed-forward part need no `ffn`, and so on.
     """
 
+    called: ClassVar[str] = "a Star-Transformer"
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {"decoder", "head_width", "buckets", "furthest", "ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
         | {"window", "global_every", "rotary_base_local", "attention_dropout"}
@@ -26,13 +25,27 @@ class Star(Backbone):
     ring: bool = False
     """The last token is the first one's neighbour, as in the paper; without it the chain is open, as in its code."""
 
-    @model_validator(mode="after")
-    def _nothing_of_a_transformer(self) -> Self:
-        for field in sorted(self.meaningless):
-            if getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"{field}: a Star-Transformer has none; leave it out")
-        return self
+
+class Bag(Backbone):
+    """No layers: the states are the embedded tokens, and their order is lost on whoever adds them up (`quire.nn.bag`).
+
+    What layers, positions or segments need is refused.
+    """
+
+    called: ClassVar[str] = "a bag of tokens"
+    meaningless: ClassVar[frozenset[str]] = frozenset(
+        {"decoder", "depth", "heads", "head_width", "ffn", "segments", "languages", "embedding", "groups", "gated"}
+        | {"norm_first", "embedding_norm", "position", "buckets", "furthest", "rotary_base", "score", "window"}
+        | {"global_every", "rotary_base_local", "attention_dropout"}
+    )
+    kind: Literal["bag"] = "bag"
+    depth: Count = 0
+    heads: Size = 1
+    segments: Count = 0
+    embedding_norm: bool = False
+    position: Literal["none"] = "none"
+    dropout: Rate = 0.0
 
 
-KINDS: Mapping[str, type[Backbone]] = {"transformer": Backbone, "star": Star}
+KINDS: Mapping[str, type[Backbone]] = {"transformer": Backbone, "star": Star, "bag": Bag}
 """What `kind` may say."""

@@ -21,6 +21,7 @@ class Backbone(Settings):
     are written.
     """
 
+    called: ClassVar[str] = "a Transformer"
     meaningless: ClassVar[frozenset[str]] = frozenset()
     """Fields that this kind has no use for; they keep their defaults."""
     kind: str = "transformer"
@@ -94,6 +95,13 @@ class Backbone(Settings):
     def _with_its_own_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         own = type(self).model_fields.keys() - Backbone.model_fields.keys()
         return {**write(self), **{field: getattr(self, field) for field in sorted(own)}}
+
+    @model_validator(mode="after")
+    def _nothing_meaningless(self) -> Self:
+        for field in sorted(self.meaningless):
+            if getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"{field}: {self.called} has none; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Backbone":

@@ -13,11 +13,12 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from quire.core.bodies import Star
+from quire.core.bodies import Bag, Star
 from quire.core.example import IGNORE, Batch
 from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout
+from quire.nn.bag import BagEncoder
 from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
 from quire.nn.initial import initialise
@@ -84,10 +85,12 @@ class Model(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Encoder | StarEncoder:
+def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Encoder | StarEncoder | BagEncoder:
     """The module that a backbone describes: embedded tokens [N, E], a layout -> states [N, W]."""
     if isinstance(spec, Star):
         return StarEncoder(spec, shares_embeddings=shares_embeddings)
+    if isinstance(spec, Bag):
+        return BagEncoder(spec, shares_embeddings=shares_embeddings)
     return Encoder(spec, shares_embeddings=shares_embeddings)
 
 
