@@ -97,6 +97,7 @@ class Material:
                 kind=plan.kind,
                 size=plan.size,
                 lowercase=plan.lowercase,
+                least=plan.least,
                 longest=self.recipe.backbone.positions,
             )
             home.mkdir(parents=True, exist_ok=True)

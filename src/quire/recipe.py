@@ -27,9 +27,12 @@ from quire.tuning.full import Full
 class TokenizerPlan(Settings):
     """The tokenizer to train when there is no base to take one from."""
 
-    kind: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
+    kind: Literal["wordpiece", "bpe", "unigram", "words"] = "wordpiece"
+    """`words` are whole; those that are not among the most frequent `size` are unknown."""
     size: Size = 30_522
     lowercase: bool = True
+    least: Size = 2
+    """What occurs less often makes no token of its own; unigram has no such bound."""
 
 
 class DataPlan(Settings):

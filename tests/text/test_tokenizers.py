@@ -34,7 +34,7 @@ NASTY = [
 ]
 SPECIAL = "a [MASK] b [SEP][CLS] c [PAD] [UNK] <s> </s> <mask> [mask]"
 ENGLISH = ["The quick brown fox jumps over the lazy dog.", "Foxes and dogs are quick, lazy animals, aren't they?"] * 5
-KINDS: tuple[Kind, ...] = ("wordpiece", "bpe", "unigram")
+KINDS: tuple[Kind, ...] = ("wordpiece", "bpe", "unigram", "words")
 
 
 def oracle(folder: Path):  # type: ignore[no-untyped-def]
@@ -153,7 +153,7 @@ def test_chinese_words_join_characters() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "words"])
 def test_training_twice_gives_the_same_file_in_another_process(kind: Kind) -> None:
     program = (
         "import sys; from quire.text.tokenizers import Tokenizer\n"
@@ -175,6 +175,15 @@ def test_training_keeps_to_its_size_and_drops_the_rarest_letters_first() -> None
     assert ours.vocab.size == 64
     assert ours.encode(["常"])[0].tokens.tolist() != [ours.vocab.unk]
     assert ours.encode([chr(0x4E00 + 199)])[0].tokens.tolist() == [ours.vocab.unk]
+
+
+def test_words_are_whole_and_the_rare_ones_unknown() -> None:
+    texts = ["The cat, the dog."] * 3 + ["a bird", "A mouse"]
+    ours = Tokenizer.train(texts, kind="words", size=400)
+    assert ours.pieces("The bird, a Cat!") == ["the", "[UNK]", ",", "a", "cat", "[UNK]"]
+    assert [ours.backend.id_to_token(i) for i in range(5, 9)] == ["the", ",", ".", "cat"]  # frequent ones first
+    assert Tokenizer.train(texts, kind="words", size=400, least=4).vocab.size == 6
+    assert Tokenizer.train(texts, kind="words", size=32, lowercase=False).pieces("the A") == ["the", "[UNK]"]
 
 
 def test_wordpiece_merges_what_the_library_merges() -> None:

@@ -12,7 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from quire.core.errors import BadInput
 
-Kind: TypeAlias = Literal["wordpiece", "bpe", "unigram"]
+Kind: TypeAlias = Literal["wordpiece", "bpe", "unigram", "words"]
 
 ROLES: Mapping[str, tuple[str, str]] = {
     "pad": ("[PAD]", "<pad>"),
@@ -77,7 +77,13 @@ def wordpiece(vocab: dict[str, int], config: Mapping[str, Any]) -> Backend:
     """BERT's tokenizer over `vocab`, with the settings and defaults of transformers' BertTokenizer."""
     tokens = {role: token_of(config, role) or names[0] for role, names in ROLES.items()}
     model = models.WordPiece(vocab, unk_token=tokens["unk"], max_input_chars_per_word=LONGEST_WORD)
-    backend = Backend(model)
+    backend = _cut_as_bert(Backend(model), config)
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return _with_specials(backend, [token for token in tokens.values() if token in vocab], tokens["cls"], tokens["sep"])
+
+
+def _cut_as_bert(backend: Backend, config: Mapping[str, Any]) -> Backend:
+    """Words end at blanks, punctuation and Han characters, each of which stands alone."""
     backend.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=config.get("tokenize_chinese_chars", True),
@@ -85,8 +91,7 @@ def wordpiece(vocab: dict[str, int], config: Mapping[str, Any]) -> Backend:
         lowercase=config.get("do_lower_case", True),
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix="##")
-    return _with_specials(backend, [token for token in tokens.values() if token in vocab], tokens["cls"], tokens["sep"])
+    return backend
 
 
 def _with_specials(backend: Backend, specials: list[str], cls: str, sep: str) -> Backend:
@@ -109,13 +114,31 @@ def word_counts(backend: Backend, texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def train(texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool) -> Backend:
-    """A tokenizer of at most `size` tokens with BERT's five special ones as ids 0 to 4."""
-    make = {"wordpiece": _train_wordpiece, "bpe": _train_bpe, "unigram": _train_unigram}[kind]
-    return _with_specials(make(texts, size, lowercase), BERT_NAMES, "[CLS]", "[SEP]")
+def train(texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool, least: int = 2) -> Backend:
+    """A tokenizer of at most `size` tokens with BERT's five special ones as ids 0 to 4.
+
+    What occurs fewer than `least` times makes no token of its own; unigram, whose pieces have probabilities and no
+    counts, knows no such bound.
+    """
+    if kind == "unigram":
+        backend = _train_unigram(texts, size, lowercase)
+    else:
+        make = {"wordpiece": _train_wordpiece, "bpe": _train_bpe, "words": _train_words}[kind]
+        backend = make(texts, size, lowercase, least)
+    return _with_specials(backend, BERT_NAMES, "[CLS]", "[SEP]")
 
 
-def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
+def _train_words(texts: Iterable[str], size: int, lowercase: bool, least: int) -> Backend:
+    """Whole words, the most frequent first; what is left is unknown."""
+    backend = _cut_as_bert(Backend(models.WordLevel(unk_token="[UNK]")), {"do_lower_case": lowercase})
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=size, special_tokens=BERT_NAMES, min_frequency=least, show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    return backend
+
+
+def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool, least: int) -> Backend:
     """The library numbers the `##` letters in hash order; naming them, sorted, beforehand makes it deterministic."""
     empty = wordpiece({token: i for i, token in enumerate(BERT_NAMES)}, {"do_lower_case": lowercase})
     counts = word_counts(empty, texts)
@@ -127,7 +150,7 @@ def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool) -> Backen
         special_tokens=[*BERT_NAMES, *("##" + letter for letter in inside)],
         initial_alphabet=letters,
         limit_alphabet=len(letters),
-        min_frequency=2,
+        min_frequency=least,
         show_progress=False,
     )
     learner.train_from_iterator(_repeated(counts), trainer)
@@ -158,7 +181,7 @@ def _repeated(counts: Counter[str]) -> Iterator[str]:
             yield " ".join(repeat(word, min(1000, count - done)))
 
 
-def _train_bpe(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
+def _train_bpe(texts: Iterable[str], size: int, lowercase: bool, least: int) -> Backend:
     """Byte-level BPE as in GPT-2 and RoBERTa: nothing is unknown."""
     backend = Backend(models.BPE(unk_token="[UNK]"))
     form: list[normalizers.Normalizer] = [normalizers.NFC()]
@@ -169,7 +192,7 @@ def _train_bpe(texts: Iterable[str], size: int, lowercase: bool) -> Backend:
         vocab_size=size,
         special_tokens=BERT_NAMES,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        min_frequency=2,
+        min_frequency=least,
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)

@@ -48,17 +48,25 @@ class Tokenizer:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool = True, longest: int | None = None
+        cls,
+        texts: Iterable[str],
+        *,
+        kind: Kind,
+        size: int,
+        lowercase: bool = True,
+        least: int = 2,
+        longest: int | None = None,
     ) -> Tokenizer:
         """A tokenizer of at most `size` tokens learnt from `texts`, ids 0 to 4 being BERT's special tokens.
 
-        The same texts give the same wordpiece or bpe. The library sums unigram's probabilities in hash order,
+        What occurs fewer than `least` times makes no token of its own (but unigram's).
+        The same texts give the same wordpiece, bpe or words. The library sums unigram's probabilities in hash order,
         so two trainings differ in the last digits of scores and, seldom, in a piece at the edge.
         """
-        least = 300 if kind == "bpe" else 32  # bpe starts from 256 bytes
-        if size < least:
-            raise BadInput(f"a {kind} vocabulary of {size} tokens is too small: take {least} or more")
-        backend = backends.train(texts, kind=kind, size=size, lowercase=lowercase)
+        smallest = 300 if kind == "bpe" else 32  # bpe starts from 256 bytes
+        if size < smallest:
+            raise BadInput(f"a {kind} vocabulary of {size} tokens is too small: take {smallest} or more")
+        backend = backends.train(texts, kind=kind, size=size, lowercase=lowercase, least=least)
         if backend.get_vocab_size() <= len(backends.ROLES):
             raise BadInput("no text to train a tokenizer on")
         return cls._of(backend, dict.fromkeys(backends.ROLES), longest, "the trained tokenizer")
@@ -111,11 +119,14 @@ class Tokenizer:
 
     @cached_property
     def _first(self) -> Bools | None:
-        """True [V] for tokens that begin a word, where the token alone tells: WordPiece after BERT's pre-tokenizer."""
+        """True [V] for tokens that begin a word, where the token alone tells: WordPiece after BERT's pre-tokenizer, and
+        whole words."""
         spec = self._spec
+        first = np.ones(self.vocab.size, dtype=bool)
+        if spec["model"]["type"] == "WordLevel":
+            return first
         if spec["model"]["type"] != "WordPiece" or (spec["pre_tokenizer"] or {}).get("type") != "BertPreTokenizer":
             return None
-        first = np.ones(self.vocab.size, dtype=bool)
         prefix = spec["model"]["continuing_subword_prefix"]
         inner = [i for token, i in spec["model"]["vocab"].items() if token.startswith(prefix) and token != prefix]
         first[inner] = False
