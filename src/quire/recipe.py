@@ -6,7 +6,7 @@ Recipes lie as YAML in `quire/recipes/`; a person's own lies anywhere. `shrunk()
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,15 @@ from quire.text.modes import Mode
 from quire.train.optim import TrainPlan
 from quire.tuning import Strategy
 from quire.tuning.full import Full
+
+NetworkSize: TypeAlias = Literal["tiny", "mini", "small", "medium"]
+SIZES: Mapping[NetworkSize, tuple[int, int, int, int]] = {
+    "tiny": (2, 128, 2, 512),
+    "mini": (4, 256, 4, 1024),
+    "small": (4, 512, 8, 2048),
+    "medium": (8, 512, 8, 2048),
+}
+"""Depth, width, heads and inner width, as in the small BERTs of Turc et al. 2019; a decoder is as deep."""
 
 
 class TokenizerPlan(Settings):
@@ -130,6 +139,11 @@ class Recipe(Settings):
         )
         data = self.data.model_copy(update={"length": length, "tokenizer": tokenizer})
         return self.model_copy(update={"base": None, "backbone": small, "data": data})
+
+    def sized(self, size: NetworkSize, *, length: int, tokenizer: TokenizerPlan) -> "Recipe":
+        """The same system at one of the common sizes."""
+        depth, width, heads, ffn = SIZES[size]
+        return self.resized(depth=depth, width=width, heads=heads, ffn=ffn, length=length, tokenizer=tokenizer)
 
     def shrunk(self) -> "Recipe":
         """The same recipe at toy size: every part of it runs, in seconds.

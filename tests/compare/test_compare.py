@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from quire import recipe
 from quire.adapt import measure
 from quire.compare import arms as compare_arms
-from quire.compare import compare, labels_of, settings
+from quire.compare import compare, labels_of
 from quire.compare.arms import Plan
 from quire.compare.corpus import Part
 from quire.compare.settings import Shape, chosen, shape_of
@@ -27,7 +28,7 @@ SHAPE = Shape(length=24, batch=8, tokenizer=TokenizerPlan(size=120))
 
 @pytest.fixture(autouse=True)
 def toy_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings.SIZES, "tiny", (1, 32, 2, 64))
+    monkeypatch.setitem(recipe.SIZES, "tiny", (1, 32, 2, 64))
     monkeypatch.setattr(compare_arms, "LEAST_FINETUNE", 12)
     monkeypatch.setattr(measure, "SECONDS", 0.1)
 
@@ -57,7 +58,7 @@ def run(files: Path, out: Path, **changes: Any) -> list[Any]:
 @pytest.fixture(scope="module")
 def done(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Study, Verdict]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(settings.SIZES, "tiny", (1, 32, 2, 64))
+        patch.setitem(recipe.SIZES, "tiny", (1, 32, 2, 64))
         patch.setattr(compare_arms, "LEAST_FINETUNE", 12)
         patch.setattr(measure, "SECONDS", 0.1)
         out = tmp_path_factory.mktemp("compare") / "run"

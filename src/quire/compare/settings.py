@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -13,16 +13,9 @@ from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.results import Metric
 from quire.core.spec import Size
-from quire.recipe import FineTune, Recipe, TokenizerPlan, load
+from quire.recipe import FineTune, NetworkSize, Recipe, TokenizerPlan, load
 from quire.train.optim import TrainPlan
 
-SIZES: Mapping[str, tuple[int, int, int, int]] = {
-    "tiny": (2, 128, 2, 512),
-    "mini": (4, 256, 4, 1024),
-    "small": (4, 512, 8, 2048),
-    "medium": (8, 512, 8, 2048),
-}
-"""Depth, width, heads and inner width, as in the small BERTs of Turc et al. 2019."""
 FINETUNE = FineTune(train=TrainPlan(steps=1, batch=32, lr=5e-4, checkpoint_every=500, keep=1), epochs=4)
 LEAST_FINETUNE = 100
 """Updates of fine-tuning at least, however few the labels are."""
@@ -31,7 +24,7 @@ LEAST_FINETUNE = 100
 class Shape(Settings):
     """What all arms have in common, so that only the objective and its architecture differ."""
 
-    size: Literal["tiny", "mini", "small", "medium"] = "tiny"
+    size: NetworkSize = "tiny"
     length: Annotated[int, Field(ge=16)] = 128
     batch: Size = 32
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -40,10 +33,7 @@ class Shape(Settings):
     def applied(self, recipe: Recipe) -> Recipe:
         """The recipe at this size, with its own objectives, architecture, data shape and kind of optimiser."""
         assert recipe.backbone
-        depth, width, heads, ffn = SIZES[self.size]
-        resized = recipe.resized(
-            depth=depth, width=width, heads=heads, ffn=ffn, length=self.length, tokenizer=self.tokenizer
-        )
+        resized = recipe.sized(self.size, length=self.length, tokenizer=self.tokenizer)
         train = {"batch": self.batch, "accumulate": 1, "lr": self.lr, "warmup": None, "steps": 1, "clip": 1.0}
         train |= {"checkpoint_every": 500, "keep": 1}
         return resized.model_copy(
