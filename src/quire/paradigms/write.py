@@ -34,30 +34,34 @@ class Write(Objective):
     by: Literal["decoder", "body"] = "decoder"
     opening: bool = True
     """Whether [CLS] stands before the source (T5: no)."""
+    parted: bool = True
+    """Of a body: whether [SEP] stands between source and target. A language model goes on without."""
     start: Literal["sep", "pad", "cls"] = "sep"
     """What stands before the first token that a decoder writes (BART: sep, T5: pad)."""
     smoothing: Rate = 0.0
     """The share of probability that is asked of all tokens alike (Vaswani et al. 2017, section 5.4: 0.1)."""
 
     def format(self, source: Passage, target: Passage | None, world: World) -> Example:
-        """A pair with its answers, or a source that something is to be written for."""
+        """A pair with its answers; or what `quire.nn.search` goes on from, a source and how its target begins."""
         vocab = world.vocab
         opened: list[tuple[Passage | int, int]] = [(vocab.cls, 0)] if self.opening else []
         if self.by == "body":
+            between: list[tuple[Passage | int, int]] = [(vocab.sep, 0)] if self.parted else []
             behind: list[tuple[Passage | int, int]] = [] if target is None else [(target, 0), (vocab.sep, 0)]
-            laid = Example.laid(vocab, *opened, (source, 0), (vocab.sep, 0), *behind)
+            laid = Example.laid(vocab, *opened, (source, 0), *between, *behind)
             if target is None:
                 return replace(laid, sees=Causal())
-            return laid.foretell(self.slot, np.arange(len(laid)) > len(source) + len(opened))
+            return laid.foretell(self.slot, np.arange(len(laid)) >= len(source) + self.specials)
         laid = Example.laid(vocab, *opened, (source, 0), (vocab.sep, 0))
-        if target is None:
-            return laid
-        written = Example.written(self.slot, np.append(target.tokens, vocab.sep), start=self.begin(world))
-        return laid.recast(laid.tokens, written)
+        tokens = np.append([] if target is None else target.tokens, vocab.sep).astype(np.int64)
+        start = {"sep": vocab.sep, "pad": vocab.pad, "cls": vocab.cls}[self.start]
+        asked = np.full(len(tokens), target is not None)
+        return laid.recast(laid.tokens, Example.written(self.slot, tokens, start=start, asked=asked))
 
-    def begin(self, world: World) -> int:
-        """The token that a decoder begins with."""
-        return {"sep": world.vocab.sep, "pad": world.vocab.pad, "cls": world.vocab.cls}[self.start]
+    @property
+    def specials(self) -> int:
+        """Special tokens around a source."""
+        return int(self.opening) + int(self.by == "decoder" or self.parted)
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
         if self.by == "decoder" and not backbone.decoder:

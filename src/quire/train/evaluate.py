@@ -7,10 +7,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from quire.core.example import Batch, Example
+from quire.core.example import IGNORE, Batch, Example
 from quire.nn.model import Model, Packed, Step
+from quire.objectives import Objective
 from quire.paradigms import Paradigm
 
+_NOBODY = np.full(1, IGNORE)
 TOKENS = 4096
 """Tokens of one packed batch: large enough to fill the matrix units, small enough for the cache."""
 
@@ -47,6 +49,22 @@ def mean_states(step: Step) -> Tensor:
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
     sums = torch.zeros(len(lengths), states.shape[1], device=states.device).index_add_(0, owner, states)
     return (sums / lengths[:, None])[torch.from_numpy(np.argsort(step.batch.order))]
+
+
+@torch.inference_mode()
+def mean_loss(model: Model, objective: Objective, examples: Sequence[Example]) -> float:
+    """The mean loss of an answer, over all examples; the model's mode is kept."""
+    was, device = model.training, next(model.parameters()).device
+    model.eval()
+    total = asked = 0.0
+    for indices in batches(examples):
+        batch = Batch.pack([examples[i] for i in indices])
+        sides = [batch] if batch.target is None else [batch, batch.target]
+        count = sum(int((side.answers.get(objective.slot, _NOBODY) != IGNORE).sum()) for side in sides)
+        total += float(objective.loss(Step(model, Packed(batch, device)))) * count
+        asked += count
+    model.train(was)
+    return total / max(asked, 1)
 
 
 def _collected(model: Model, examples: Sequence[Example], answer: Callable[[Step], Tensor]) -> npt.NDArray[np.float32]:
