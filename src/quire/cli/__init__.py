@@ -1,0 +1,36 @@
+"""The command line: a file for each group of verbs, brought together here.
+
+Nothing heavy is imported before a verb needs it, so that `quire --help` is quick.
+"""
+
+import sys
+
+import typer
+
+from quire.cli import adapt, compare, data, predict, pretrain, recipes
+from quire.core.errors import BadInput, QuireError
+
+app = typer.Typer(
+    help="From your own text and labels to the best small model, and proof of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verbs in (adapt, predict, pretrain, compare, recipes):
+    app.add_typer(verbs.app)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; errors that Quire raises on purpose are one line and their exit code."""
+    try:
+        app(standalone_mode=True)
+    except QuireError as error:
+        sys.stderr.write(f"quire: {error}\n")
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.stderr.write(f"quire: {error.filename or 'output'}: {error.strerror}; nothing more was written\n")
+        sys.exit(BadInput.exit_code)

@@ -1,0 +1,67 @@
+"""`quire compare`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from quire.cli.options import Out, Seeds, Track
+from quire.cli.outcome import tell
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    arms: Annotated[str, typer.Option(help="Recipes, by name, short name or file, with commas: mlm,rtd,plm,span.")],
+    task: Annotated[str, typer.Option(help="Labelled texts that each arm is fine-tuned on.")],
+    out: Out,
+    corpus: Annotated[list[str] | None, typer.Option(help="Text without labels, repeatable.")] = None,
+    dev: Annotated[str | None, typer.Option(help="Labelled texts to select on; else a share of --task.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled texts, read once at the end; else a share.")] = None,
+    text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
+    label_column: Annotated[str, typer.Option(help="The column that holds the label.")] = "label",
+    budget: Annotated[
+        str, typer.Option(help="Pre-training of each arm and seed: 2mtokens, 50tflops (forward and backward) or 10m.")
+    ] = "1mtokens",
+    labels: Annotated[str, typer.Option(help="Labels a class to fine-tune on, a study each: 50,all.")] = "all",
+    seeds: Seeds = 3,
+    seed: Annotated[int, typer.Option(help="The seed of splits and corruption.")] = 0,
+    size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of every arm's network.")] = "tiny",
+    length: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 128,
+    batch: Annotated[int, typer.Option(help="Sequences of an update.")] = 32,
+    lr: Annotated[float, typer.Option(help="The learning rate of pre-training.")] = 1e-3,
+    vocab: Annotated[int, typer.Option(help="Tokens of the tokenizer, trained on the texts.")] = 8000,
+    metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
+    title: Annotated[str, typer.Option(help="The report's title.")] = "",
+    track: Track = False,
+) -> None:
+    """Pre-train recipes under one budget, fine-tune each on the same labels, and judge which is better."""
+    from quire.compare import compare as run
+    from quire.compare import labels_of
+    from quire.compare.settings import shape_of
+    from quire.train.progress import shown
+    from quire.train.signals import stop_on_signal
+
+    with shown() as progress, stop_on_signal() as stop:
+        outcomes = run(
+            [name.strip() for name in arms.split(",") if name.strip()],
+            task=task,
+            out=out,
+            dev=dev,
+            test=test,
+            corpus=tuple(corpus or ()),
+            text_column=text_column,
+            label_column=label_column,
+            budget=budget,
+            per_class=labels_of(labels),
+            shape=shape_of(size=size, length=length, batch=batch, lr=lr, vocab=vocab),
+            seeds=seeds,
+            seed=seed,
+            metric=metric,
+            title=title,
+            track=track,
+            progress=progress,
+            stop=stop,
+        )
+    for outcome in outcomes:
+        tell(outcome)

@@ -1,0 +1,43 @@
+"""`quire pretrain`."""
+
+from typing import Annotated
+
+import typer
+
+from quire.cli.options import Changes, Out, Track
+
+app = typer.Typer()
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="A recipe by name or path; see `quire list`.")],
+    corpus: Annotated[
+        list[str], typer.Option(help="Text without labels, repeatable; NAME=FILE where the recipe has languages.")
+    ],
+    out: Out,
+    start: Annotated[str | None, typer.Option(help="A model folder, or minilm, to go on from.")] = None,
+    text_column: Annotated[str, typer.Option(help="The column of a table that holds the text.")] = "text",
+    changes: Changes = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
+    track: Track = False,
+) -> None:
+    """Pre-train a recipe on text of your own."""
+    from quire.pretrain import pretrain as run
+    from quire.recipe import load
+    from quire.train.progress import shown
+    from quire.train.signals import stop_on_signal
+
+    with shown() as progress, stop_on_signal() as stop:
+        model = run(
+            load(recipe, changes=changes),
+            corpus=tuple(corpus),
+            out=out,
+            start=start,
+            text_column=text_column,
+            seed=seed,
+            track=track,
+            progress=progress,
+            stop=stop,
+        )
+    typer.echo(f"The model lies in {model}")
