@@ -87,6 +87,17 @@ def test_saved_and_loaded_it_answers_the_same(predictor: Predictor, tmp_path: Pa
     assert np.array_equal(quire.load(tmp_path / "again").probabilities(TEXTS), predictor.probabilities(TEXTS))
 
 
+@pytest.mark.parametrize("kind", ["network", "int8"])
+def test_how_a_text_is_pooled_is_kept(kind: str, network: Network, tmp_path: Path) -> None:
+    task = Classify(labels=LABELS, pool="attention")
+    spec = network.model.spec
+    model = Model(spec, task.parts(spec, World(network.tokenizer.vocab)), seed=3)
+    made = make(kind, Network(model, task, network.tokenizer, length=30, how="head"))
+    made.save(tmp_path / "m")
+    assert np.array_equal(quire.load(tmp_path / "m").probabilities(TEXTS), made.probabilities(TEXTS))
+    assert not np.allclose(made.probabilities(TEXTS), network.probabilities(TEXTS), atol=1e-3)
+
+
 def test_rows_are_distributions_and_answers_their_largest(predictor: Predictor) -> None:
     rows = predictor.probabilities(TEXTS)
     assert rows.shape == (len(TEXTS), 3)

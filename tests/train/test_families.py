@@ -24,7 +24,7 @@ from quire.core.heads import (
     TokenHead,
     VectorHead,
 )
-from quire.core.spec import Backbone
+from quire.core.spec import Backbone, Pool
 from quire.nn.model import Model, Packed, Step
 from quire.text.tokenizers import Tokenizer
 from quire.train.convert import export_tensors
@@ -107,6 +107,7 @@ EVERY_HEAD: dict[str, HeadSpec] = {
     "rtd": DetectionHead(),
     "boundary": BoundaryHead(longest=4, place_width=5),
     "vector": VectorHead(),
+    "pooled": VectorHead(pool="attention"),
     "state": VectorHead(dense=False),
     "query": QueryHead(),
 }
@@ -125,6 +126,18 @@ def test_every_backbone_and_head_reads_back_equal(tmp_path: Path, name: str, hea
     assert heads or same(files.pooler, POOLER)
     assert not any("not used" in note for note in files.notes)
     Model(files.backbone, files.heads).load_state_dict(dict(files.state))  # names are the model's own
+
+
+@pytest.mark.parametrize(("pool", "architecture"), [("first", "BertForSequenceClassification"), ("mean", "BertModel")])
+def test_a_classifier_goes_to_transformers_from_the_first_position_alone(
+    tmp_path: Path, pool: Pool, architecture: str
+) -> None:
+    heads: dict[str, HeadSpec] = {"classify": SequenceHead(outputs=3, pool=pool)}
+    state = save(tmp_path / "m", BERT, heads)
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["architectures"] == [architecture]
+    files = read_model(tmp_path / "m")
+    assert (files.backbone, dict(files.heads)) == (BERT, heads)
+    assert same(files.state, state)
 
 
 def test_a_folder_in_our_names_without_its_record_says_so(tmp_path: Path) -> None:

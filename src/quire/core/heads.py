@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from quire.core.config import Settings
-from quire.core.spec import Backbone, Rate, Size
+from quire.core.spec import Backbone, Pool, Rate, Size
 
 
 class TokenHead(Settings):
@@ -26,11 +26,12 @@ class TokenHead(Settings):
 
 
 class SequenceHead(Settings):
-    """Scores over `outputs` classes from the first position: pooler (dense, tanh), dropout, linear."""
+    """Scores over `outputs` classes from one vector of a sequence: pooler (dense, tanh), dropout, linear."""
 
     kind: Literal["sequence"] = "sequence"
     outputs: Size
     dropout: Rate = 0.1
+    pool: Pool = "first"
 
 
 class DetectionHead(Settings):
@@ -57,10 +58,11 @@ class QueryHead(Settings):
 
 
 class VectorHead(Settings):
-    """A vector for a sequence from its first position: tanh(dense(x)), or the state itself without `dense`."""
+    """A vector for a sequence: tanh(dense(x)) of its first state or of all, or that itself without `dense`."""
 
     kind: Literal["vector"] = "vector"
     dense: bool = True
+    pool: Pool = "first"
 
 
 HeadSpec: TypeAlias = Annotated[

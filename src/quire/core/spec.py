@@ -11,6 +11,8 @@ from quire.core.errors import nearest
 Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Size: TypeAlias = Annotated[int, Field(gt=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
+Pool: TypeAlias = Literal["first", "mean", "max", "attention"]
+"""One vector of a sequence: its first state, or what all its states have in common; see `quire.nn.pooling`."""
 
 
 class Backbone(Settings):
@@ -24,6 +26,8 @@ class Backbone(Settings):
     called: ClassVar[str] = "a Transformer"
     meaningless: ClassVar[frozenset[str]] = frozenset()
     """Fields that this kind has no use for; they keep their defaults."""
+    pool: ClassVar[Pool] = "first"
+    """Where a vector for a whole sequence is best taken from."""
     kind: str = "transformer"
     decoder: Size | None = None
     """Layers of a decoder of the same width, which also attends to the states of the others (Vaswani et al. 2017,

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.heads import BoundaryHead, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead, VectorHead
-from quire.core.spec import Backbone
+from quire.core.spec import Backbone, Pool
 from quire.nn.norms import norm
+from quire.nn.pooling import build_pooling
 from quire.nn.transformer import activate
 
 
@@ -37,10 +38,11 @@ class TokenScores(nn.Module):
 
 
 class SequenceScores(nn.Module):
-    """out(dropout(tanh(pooler(x)))) of the first position: BERT's classifier and its NSP head."""
+    """out(dropout(tanh(pooler(x)))) of the first position, or of all (`pool`): BERT's classifier, its NSP head."""
 
-    def __init__(self, spec: Backbone, *, outputs: int, dropout: float) -> None:
+    def __init__(self, spec: Backbone, *, outputs: int, dropout: float, pool: Pool) -> None:
         super().__init__()
+        self.pool = build_pooling(pool, spec.width)
         self.pooler = nn.Linear(spec.width, spec.width)
         self.out = nn.Linear(spec.width, outputs)
         self.dropout = nn.Dropout(dropout)
@@ -65,10 +67,11 @@ class DetectionScores(nn.Module):
 
 
 class Vector(nn.Module):
-    """tanh(dense(x)) of the first position, or the state as it is."""
+    """tanh(dense(x)) of the first position, or of `pool` over all, or the state as it is."""
 
-    def __init__(self, spec: Backbone, *, dense: bool) -> None:
+    def __init__(self, spec: Backbone, *, dense: bool, pool: Pool) -> None:
         super().__init__()
+        self.pool = build_pooling(pool, spec.width)
         self.dense = nn.Linear(spec.width, spec.width) if dense else None
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
@@ -111,17 +114,18 @@ class Query(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but BoundaryScores and Query are called with states [M, W] and the token embedding.
+    All but BoundaryScores and Query are called with states [M, W] and the token embedding. Where a head has a `pool`,
+    its states are what that makes of the sequences that are asked about.
     """
     match spec:
         case TokenHead():
             return TokenScores(spec, body, out=backbone)
         case SequenceHead():
-            return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout)
+            return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout, pool=spec.pool)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():
-            return Vector(body, dense=spec.dense)
+            return Vector(body, dense=spec.dense, pool=spec.pool)
         case QueryHead():
             return Query(body)
         case BoundaryHead():

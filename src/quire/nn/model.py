@@ -22,6 +22,7 @@ from quire.nn.bag import BagEncoder
 from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
 from quire.nn.initial import initialise
+from quire.nn.pooling import whole
 from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
 
@@ -181,8 +182,13 @@ class Step:
         return self._asked[place_K]
 
     def scores(self, head: str, at_K: Tensor) -> Tensor:
-        """The scores [K, C] that `head` gives at asked positions."""
-        found: Tensor = self.model.heads[head](self.states(at_K), self.table)
+        """The scores [K, C] that `head` gives at asked positions, or for the sequences that they are of."""
+        module, pool = self.model.heads[head], getattr(self.model.heads[head], "pool", None)
+        if pool is None:
+            found: Tensor = module(self.states(at_K), self.table)
+        else:
+            at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
+            found = module(pool(self.states(at_P), owner_P, len(at_K)), self.table)
         return found
 
     @property

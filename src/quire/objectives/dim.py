@@ -2,9 +2,9 @@
 
 L = - mean over i of log exp(g(s_i) . g(x_i)) / sum over j of exp(g(s_i) . g(x_j))
 
-s_i is a sentence with its n-gram x_i masked, g the backbone's state at the first position, j runs over the n-grams of
-the batch that are i's own or differ from it. The survey's summary table leaves out exp and sign; its page on InfoWord
-is right.
+s_i is a sentence with its n-gram x_i masked, g the backbone's state at the first position (or the vector that its kind
+has for a sequence), j runs over the n-grams of the batch that are i's own or differ from it. The survey's summary table
+leaves out exp and sign; its page on InfoWord is right.
 
 Legend: N positions of all sequences, M hidden ones, K sentences with an n-gram, W width.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, World
-from quire.core.heads import HeadSpec
+from quire.core.heads import HeadSpec, VectorHead
 from quire.core.random import Rng
 from quire.core.spec import Backbone, Size
 from quire.nn.losses import cross_entropy, info_nce, match_health
@@ -48,13 +48,18 @@ class Dim(Objective):
             raise ValueError(f"shortest {self.shortest} is above longest {self.longest}")
         return self
 
+    @property
+    def vector(self) -> str:
+        """The head, without weights, that takes the vector of a sequence."""
+        return f"{self.slot}_vector"
+
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
         if self.longest + SPECIALS > world.length:
             raise BadInput(
                 f"an n-gram of {self.longest} tokens and {SPECIALS} special ones are more than data.length "
                 f"{world.length}; lower `longest`"
             )
-        return {}
+        return {self.vector: VectorHead(dense=False, pool=backbone.pool)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         before = np.concatenate([[0], np.cumsum(example.free)])  # free tokens before each place
@@ -96,7 +101,8 @@ class Dim(Objective):
         names: dict[tuple[int, ...], int] = {}
         name_K = torch.tensor([names.setdefault(text, len(names)) for text in texts], device=device)
         equal_KK = (name_K[:, None] == name_K).fill_diagonal_(False)
-        return step.states(first_K), other.states(other.batch.first)[back_K], equal_KK
+        ngrams_KW = other.scores(self.vector, other.batch.first)[back_K]
+        return step.scores(self.vector, first_K), ngrams_KW, equal_KK
 
 
 def _alone(text: tuple[int, ...]) -> Example:

@@ -58,7 +58,7 @@ class Pair(Objective):
                 f"negatives: a random B must come from another document, but the corpus has {world.documents}; "
                 "separate its documents by blank lines, or take `negatives: [swapped]`"
             )
-        return {self.slot: SequenceHead(outputs=1 + len(self.negatives), dropout=0.0)}
+        return {self.slot: SequenceHead(outputs=1 + len(self.negatives), dropout=0.0, pool=backbone.pool)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         if not isinstance(example.sees, Full):

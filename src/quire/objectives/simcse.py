@@ -37,7 +37,7 @@ class Simcse(Objective):
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
         if not (backbone.dropout or backbone.attention_dropout):
             raise BadInput("two passes without dropout are equal and teach nothing; set backbone.dropout to 0.1")
-        return {self.slot: VectorHead(dense=True)}
+        return {self.slot: VectorHead(dense=True, pool=backbone.pool)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         return example.label(self.slot, 0)  # takes part

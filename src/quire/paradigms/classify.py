@@ -1,6 +1,7 @@
-"""Sequence to class: y = argmax softmax(head(state of [CLS])) (survey: Class; Devlin et al. 2019, section 4.1)."""
+"""Sequence to class: y = argmax softmax(head(state of [CLS], or of all)) (survey: Class; Devlin et al. 2019, 4.1)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from quire.core.example import Example, Passage, World
 from quire.core.heads import HeadSpec, SequenceHead
-from quire.core.spec import Backbone, Rate
+from quire.core.spec import Backbone, Pool, Rate
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Paradigm
@@ -19,6 +20,8 @@ class Classify(Paradigm):
 
     labels: tuple[str, ...]
     dropout: Rate = 0.1
+    pool: Pool | Literal["auto"] = "auto"
+    """What is made of a text's states: `auto` leaves it to the body, whose first position may mean nothing."""
 
     def format(self, passages: Sequence[Passage], label: str | None, world: World) -> Example:
         example = Example.of(world.vocab, *passages)
@@ -28,7 +31,8 @@ class Classify(Paradigm):
         return self.labels[int(example.answers[self.slot][0])]
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
-        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout)}
+        pool = backbone.pool if self.pool == "auto" else self.pool
+        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout, pool=pool)}
 
     def loss(self, step: Step) -> Tensor:
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))

@@ -60,7 +60,8 @@ class Network(Predictor):
         head = files.heads.get("classify")
         if not isinstance(head, SequenceHead):
             raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
-        task = Classify(labels=tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs))), dropout=head.dropout)
+        labels = tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs)))
+        task = Classify(labels=labels, dropout=head.dropout, pool=head.pool)
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
         length = files.extra.get("length", files.backbone.positions)
@@ -93,6 +94,7 @@ class Int8Network(Network):
     def save(self, folder: Path, *, card: str = "") -> None:
         facts = {
             "backbone": self.model.spec.model_dump(),
+            "pool": self.task.pool,
             "plan": self.plan.model_dump(),
             "length": self.length,
             "cut": self.how,
@@ -106,7 +108,8 @@ class Int8Network(Network):
         where = str(folder / RECORD)
         backbone = parse(Backbone, facts["backbone"], where=where)
         plan = parse(Int8Plan, facts["plan"], where=where)
-        task, tokenizer = Classify(labels=tuple(facts["labels"])), tokenizer_of(folder, backbone)
+        task = parse(Classify, {"labels": facts["labels"], "pool": facts.get("pool", "auto")}, where=where)
+        tokenizer = tokenizer_of(folder, backbone)
         model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
         model = DynamicInt8().apply(model, plan)
         try:

@@ -104,7 +104,9 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
-                case SequenceHead(outputs=outputs) if slot != "pair" or outputs == 2:  # theirs has two, always
+                case SequenceHead(outputs=outputs, pool="first") if (
+                    slot != "pair" or outputs == 2
+                ):  # theirs has two, always
                     place = slot
                 case _:
                     continue
