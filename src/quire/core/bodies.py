@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from quire.core.spec import Backbone, Count, Rate, Size
+from quire.core.spec import Backbone, Count, Pool, Rate, Size
 
 
 class Star(Backbone):
@@ -33,6 +33,7 @@ class Bag(Backbone):
     """
 
     called: ClassVar[str] = "a bag of tokens"
+    pool: ClassVar[Pool] = "mean"
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {"decoder", "depth", "heads", "head_width", "ffn", "segments", "languages", "embedding", "groups", "gated"}
         | {"norm_first", "embedding_norm", "position", "buckets", "furthest", "rotary_base", "score", "window"}
