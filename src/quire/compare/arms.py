@@ -26,7 +26,6 @@ from quire.nn.model import Model
 from quire.predict import Predictor
 from quire.pretrain import Material
 from quire.text.shards import Entropies
-from quire.train.feed import Feed
 from quire.train.loop import Job, fit
 from quire.train.safe import write_whole
 from quire.train.weights import ModelFiles, read_model
@@ -191,6 +190,6 @@ def fine_tune(bench: Bench, files: ModelFiles, *, seed: int, home: Path, title: 
 
 def _tokens(job: Job) -> float:
     """Tokens of an update, the mean over some."""
-    feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
+    feed = job.feed()
     counts = [sum(len(batch.tokens) for batch in feed.at(t)) for t in range(LOOKED_AT)]
     return sum(counts) / len(counts)

@@ -16,7 +16,6 @@ from quire.core.results import HeldOut
 from quire.nn.model import Model, Packed, Step
 from quire.text.shards import Entropies
 from quire.train.evaluate import mean_states
-from quire.train.feed import Feed
 from quire.train.loop import Job
 
 BATCHES = 4
@@ -36,7 +35,7 @@ class HeldOutText:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
+        feed = job.feed()
         count = min(BATCHES, -(-len(job.examples) // job.plan.batch))
         self.batches: list[Batch] = [batch for t in range(count) for batch in feed.at(t)]
 

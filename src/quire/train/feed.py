@@ -12,7 +12,8 @@ from quire.text.packing import Chunks, Plan, SentencePairs
 class Examples(Protocol):
     """Something that gives example i, drawn anew for each epoch where it has choices."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str: ...
 
     def __len__(self) -> int: ...
 
@@ -62,6 +63,14 @@ class Feed:
         """The examples of update `step`, corrupted and packed, in `parts` near-equal micro-batches."""
         made = [self._made(epoch, index) for epoch, index in self.plan.at(step, self.size)]
         return [Batch.pack(made[p::parts]) for p in range(min(parts, len(made)))]
+
+    def asking(self, step: int) -> Sequence[Objective]:
+        """Who asks in update `step`: here all, always."""
+        return self.objectives
+
+    def rehearse(self) -> None:
+        """Make the first batch."""
+        self.at(0)
 
     def _made(self, epoch: int, index: int) -> Example:
         draw = rng(self.seed, "corrupt", epoch, index)

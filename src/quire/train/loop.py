@@ -28,13 +28,14 @@ from quire.train.machine import counted, matrix_peak
 from quire.train.optim import Optimizer, TrainPlan
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
+from quire.train.tasks import Tasks, Turns
 from quire.tuning import Strategy
 from quire.tuning.full import Full
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides what a run computes."""
+    """Everything that decides what a run computes. The objectives of `Tasks` are those of all of them."""
 
     examples: Examples
     objectives: tuple[Objective, ...]
@@ -42,6 +43,13 @@ class Job:
     plan: TrainPlan
     strategy: Strategy = field(default_factory=Full)
     seed: int = 0
+
+    def feed(self, *, batch: int | None = None) -> Feed | Turns:
+        """Its batches by update, of the plan's size or another."""
+        size = batch or self.plan.batch
+        if isinstance(self.examples, Tasks):
+            return self.examples.turns(self.world, batch=size, steps=self.plan.steps, seed=self.seed)
+        return Feed(self.examples, self.objectives, self.world, batch=size, seed=self.seed)
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to go on: the data, the settings and the seed."""
@@ -75,7 +83,7 @@ def planned(objectives: Sequence[Objective], backbone: Backbone, world: World) -
 
 def rehearse(job: Job) -> None:
     """Make one small batch: what an objective refuses only when it meets an example is refused before training."""
-    Feed(job.examples, job.objectives, job.world, batch=2, seed=job.seed).at(0)
+    job.feed(batch=2).rehearse()
 
 
 def fit(
@@ -125,8 +133,9 @@ class _Run:
 
     def __init__(self, model: Model, job: Job, folder: Path | None, *, track: bool) -> None:
         self.model, self.job, self.folder = job.strategy.prepare(model), job, folder
-        self.objectives = (*job.objectives, *job.strategy.terms())
-        self.feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
+        self.terms = job.strategy.terms()
+        self.several = len(job.objectives) + len(self.terms) > 1
+        self.feed = job.feed()
         self.optimizer = Optimizer(job.strategy.groups(self.model), job.plan)
         self.device = next(self.model.parameters()).device
         self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
@@ -150,11 +159,15 @@ class _Run:
 
         def work() -> None:
             step = Step(self.model, packed)
-            torch.stack([o.loss(step) for o in self.objectives]).sum().backward()  # type: ignore[no-untyped-call]
+            torch.stack([o.loss(step) for o in self.asking(t)]).sum().backward()  # type: ignore[no-untyped-call]
 
         _, flops = counted(work)
         self.model.zero_grad(set_to_none=True)
         self.flops_per_token = flops / packed.size
+
+    def asking(self, t: int) -> tuple[Objective, ...]:
+        """Whose losses update `t` minimises; what belongs to others alone has no gradient then, and stays."""
+        return (*self.feed.asking(t), *self.terms)
 
     def update(self, t: int) -> dict[str, Any]:
         """One update: forward, backward, optimiser; returns what to log of it."""
@@ -164,13 +177,14 @@ class _Run:
         job.strategy.before_step(self.model, t)
         torch.manual_seed(seed_of(job.seed, "dropout", t))
         batches = [Packed(batch, self.device) for batch in self.feed.at(t, parts=plan.accumulate)]
-        losses = dict.fromkeys((o.slot for o in self.objectives), 0.0)
+        asking = self.asking(t)
+        losses = dict.fromkeys((o.slot for o in asking), 0.0)
         notes: dict[str, float] = {}
         tokens = 0
         for packed in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
                 step = Step(self.model, packed)
-                terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in self.objectives}
+                terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in asking}
             for slot, term in terms.items():
                 losses[slot] += float(term.detach())
             for name, value in step.notes.items():
@@ -187,7 +201,7 @@ class _Run:
         return {
             "step": t + 1,
             "loss": sum(losses.values()),
-            **({f"loss_{slot}": value for slot, value in losses.items()} if len(losses) > 1 else {}),
+            **({f"loss_{slot}": value for slot, value in losses.items()} if self.several else {}),
             **{f"loss_{name}": value for name, value in notes.items()},
             "lr": plan.lr * rate,
             "grad_norm": norm,
