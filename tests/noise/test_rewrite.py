@@ -10,19 +10,42 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from quire.core.catalogue import Component, catalogue
-from quire.core.example import Vocab
+from quire.core.example import Ints, Vocab
 from quire.core.random import rng
-from quire.noise.rewrite import Mask, Rewrite, Shuffle
+from quire.noise.rewrite import Drop, Infill, InPlace, Mask, Rewrite, Sentinels, Shuffle
+from quire.noise.spans import covered
 
-VOCAB = Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
+VOCAB = Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)), sentinels=(*range(99, 79, -1),))
 MANY = 20_000
 NAMES = list(catalogue(Rewrite))  # type: ignore[type-abstract]
+IN_PLACE = list(catalogue(InPlace))  # type: ignore[type-abstract]
+
+
+def cut(length: int, key: int) -> Ints:
+    """Spans as a select may give them: some touch, some are empty."""
+    at = np.sort(rng(key, "cut").integers(length + 1, size=8))
+    return at.reshape(-1, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
+@given(length=st.integers(0, 30), key=st.integers(0, 2**20))
+def test_what_no_span_covers_stays_in_order(
+    name: str, member: Callable[[type[Component], str], Rewrite], length: int, key: int
+) -> None:
+    rewrite, tokens, spans = member(Rewrite, name), np.arange(1000, 1000 + length), cut(length, key)
+    before = tokens.copy(), spans.copy()
+    shown = rewrite.recast(tokens, spans, VOCAB, rng(key, "recast"))
+    visible = tokens[~covered(spans, length)].tolist()
+    assert [token for token in shown.tolist() if token in visible] == visible
+    assert (tokens == before[0]).all()
+    assert (spans == before[1]).all()
+    assert (shown == rewrite.recast(tokens, spans, VOCAB, rng(key, "recast"))).all()
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
 @given(length=st.integers(1, 30), key=st.integers(0, 2**20))
-def test_contract(name: str, member: Callable[[type[Component], str], Rewrite], length: int, key: int) -> None:
-    rewrite, draw = member(Rewrite, name), rng(key)
+def test_contract_in_place(name: str, member: Callable[[type[Component], str], InPlace], length: int, key: int) -> None:
+    rewrite, draw = member(InPlace, name), rng(key)
     tokens, where = draw.integers(5, 60, size=length), draw.random(length) < 0.5
     before = tokens.copy()
     shown = rewrite.apply(tokens, where, VOCAB, rng(key, "apply"))
@@ -104,3 +127,40 @@ def test_pairs_and_a_rest_are_shuffled_too() -> None:
 def test_impossible_shares_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be shares of at most 1 together"):
         Mask.model_validate(shares)
+
+
+SPANS = np.array([[0, 2], [2, 3], [5, 5], [6, 8], [8, 8]])  # two touch, one is empty, one is behind the last token
+TOKENS = np.arange(10, 18)
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "shown"),
+    [
+        (Drop(), [13, 14, 15]),
+        (Sentinels(), [99, 98, 13, 14, 97, 15, 96, 95]),
+        (Infill(), [4, 4, 13, 14, 4, 15, 4, 4]),
+        (Mask(mask=1, random=0), [4, 4, 4, 13, 14, 15, 4, 4]),
+    ],
+)
+def test_what_stands_in_place_of_spans(rewrite: Rewrite, shown: list[int]) -> None:
+    assert rewrite.recast(TOKENS, SPANS, VOCAB, rng(0)).tolist() == shown
+
+
+@given(length=st.integers(1, 30), key=st.integers(0, 2**20))
+def test_deletion_is_a_subsequence_and_infilling_one_mask_a_span(length: int, key: int) -> None:
+    tokens, spans = rng(key).integers(5, 60, size=length), cut(length, key)
+    hidden = covered(spans, length)
+    assert (Drop().recast(tokens, spans, VOCAB, rng(key)) == tokens[~hidden]).all()
+    filled = Infill().recast(tokens, spans, VOCAB, rng(key))
+    assert len(filled) == (~hidden).sum() + len(spans)
+    assert (filled[filled != VOCAB.mask] == tokens[~hidden]).all()
+
+
+def test_some_masks_of_an_infilled_text_are_random_tokens() -> None:
+    begins = np.arange(0, MANY, 2)
+    spans = np.stack([begins, begins + 1], axis=1)
+    shown = Infill(random=0.1).recast(np.full(MANY, 99), spans, VOCAB, rng(0))
+    other = shown[(shown != 99) & (shown != VOCAB.mask)]
+    assert binomtest(len(other), len(spans), 0.1).pvalue > 1e-4
+    assert chisquare(np.bincount(other, minlength=60)[5:]).pvalue > 1e-4
+    assert other.min() >= 5

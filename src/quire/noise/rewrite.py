@@ -1,4 +1,4 @@
-"""What to show in place of the chosen tokens. Legend: L positions of one sequence."""
+"""What to show in place of the chosen tokens. Legend: L positions of one sequence, K spans."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal, Self
@@ -9,20 +9,34 @@ from pydantic import model_validator
 from quire.core.catalogue import Component
 from quire.core.example import Bools, Ints, Vocab
 from quire.core.random import Rng
-from quire.core.spec import Size
+from quire.core.spec import Rate, Size
+from quire.noise.spans import covered
 
 
 class Rewrite(Component):
-    """Rewrites in place: (tokens [L], where [L], vocab, rng) -> tokens [L]; the rest stays as it is."""
+    """Writes a text anew around the chosen spans; it may become shorter or longer."""
+
+    home: ClassVar[str] = "quire.noise.rewrite"
+
+    @abstractmethod
+    def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
+        """(tokens [L], spans [K, 2], vocab, rng) -> a new array of any length; what no span covers stays, in order."""
+
+
+class InPlace(Rewrite):
+    """One that leaves every token where it is: what is asked for the token itself can ask behind no other."""
 
     home: ClassVar[str] = "quire.noise.rewrite"
 
     @abstractmethod
     def apply(self, tokens: Ints, where: Bools, vocab: Vocab, rng: Rng) -> Ints:
-        """A new array; positions outside `where` are equal to `tokens`."""
+        """(tokens [L], where [L], vocab, rng) -> a new array [L]; positions outside `where` are equal to `tokens`."""
+
+    def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
+        return self.apply(tokens, covered(spans, len(tokens)), vocab, rng)
 
 
-class Mask(Rewrite):
+class Mask(InPlace):
     """[MASK] with probability `mask`, random tokens with `random`, else kept: BERT's 80/10/10 (Devlin et al. 2019,
     section 3.1).
 
@@ -68,7 +82,7 @@ class Mask(Rewrite):
                 return below.searchsorted(rng.integers(below[-1], size=n), side="right")
 
 
-class Shuffle(Rewrite):
+class Shuffle(InPlace):
     """Permutes the tokens within groups of `length`, counted from the beginning of each run of chosen tokens.
 
     StructBERT's word order with `select: trigrams` (Wang et al. 2020, section 2.2). Every order is as likely, so that
@@ -87,6 +101,41 @@ class Shuffle(Rewrite):
         shown = tokens.copy()
         shown[chosen] = tokens[chosen[np.argsort(group + rng.random(len(chosen)))]]
         return shown
+
+
+class Drop(Rewrite):
+    """Nothing: BART's deletion, T5's prefixes and dropped tokens."""
+
+    def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
+        return tokens[~covered(spans, len(tokens))]
+
+
+class Sentinels(Rewrite):
+    """Each span becomes a mark of its own, the first one the vocabulary's first (Raffel et al. 2020, section 3.1.4)."""
+
+    def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
+        return _replaced(tokens, spans, np.array(vocab.sentinels[: len(spans)], dtype=np.int64))
+
+
+class Infill(Rewrite):
+    """Each span becomes one [MASK], also an empty one, or with the chance `random` one random token that is not special
+    (Lewis et al. 2020, section 2.2; fairseq, `--replace-length 1 --mask-random`).
+    """
+
+    random: Rate = 0.0
+
+    def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
+        marks = np.full(len(spans), vocab.mask)
+        other = np.flatnonzero(rng.random(len(spans)) < self.random)
+        marks[other] = vocab.ordinary[rng.integers(len(vocab.ordinary), size=len(other))]
+        return _replaced(tokens, spans, marks)
+
+
+def _replaced(tokens: Ints, spans: Ints, marks: Ints) -> Ints:
+    """One mark [K] in place of each span."""
+    visible = ~covered(spans, len(tokens))
+    before = np.concatenate([[0], visible.cumsum()])
+    return np.insert(tokens[visible], before[spans[:, 0]], marks)
 
 
 def _runs(chosen: Ints) -> Ints:

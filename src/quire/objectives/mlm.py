@@ -15,7 +15,7 @@ from quire.core.spec import Backbone
 from quire.core.visibility import Permuted
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
-from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.rewrite import InPlace, Mask
 from quire.noise.select import Exact, Select
 from quire.objectives.base import Objective
 
@@ -27,7 +27,7 @@ class Mlm(Objective):
     """
 
     select: Select = Exact()
-    rewrite: Rewrite = Mask()
+    rewrite: InPlace = Mask()
     head: str = "mlm"
     transform: bool = True
     """Whether the head has a dense layer of its own before the decoder."""

@@ -26,7 +26,7 @@ from quire.core.random import Rng
 from quire.core.spec import Backbone
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
-from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.rewrite import InPlace, Mask
 from quire.noise.select import Select, WithReplacement
 from quire.objectives.base import Objective
 
@@ -71,7 +71,7 @@ class Rtd(Objective):
     """
 
     select: Select = WithReplacement()
-    rewrite: Rewrite = Mask(mask=0.85, random=0.0)
+    rewrite: InPlace = Mask(mask=0.85, random=0.0)
     generator: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Width of the generator as a share of the backbone's: 1/4 for the small model, 1/3 for the base one."""
     weight_detection: Annotated[float, Field(gt=0)] = 50.0

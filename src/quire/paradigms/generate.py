@@ -26,7 +26,7 @@ from quire.core.spec import Backbone, Count
 from quire.core.visibility import Prefix
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Model, Packed, Step
-from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.rewrite import InPlace, Mask
 from quire.noise.select import Exact, Select
 from quire.objectives.base import Objective
 
@@ -54,7 +54,7 @@ class Generate(Objective):
     """
 
     select: Select = Exact(rate=0.7)
-    rewrite: Rewrite = Mask()
+    rewrite: InPlace = Mask()
     head: str = "mlm"
     segments: tuple[Count, Count] = (0, 1)
 

@@ -1,106 +1,19 @@
-"""Which tokens to damage.
+"""Runs of neighbouring tokens or words.
 
-Legend: L positions of one sequence, W words, C candidates. `free` [L] are the positions that may be chosen (neither
-special nor already asked), `starts` [L] is True where a token begins a word. Rates count all L tokens, specials
-included, as BERT's released code does, unless a class says otherwise; nothing is ever chosen where `free` is False.
+Legend: L positions of one sequence, W words, C candidates. Rates count all L tokens, specials included, as BERT's
+released code does, unless a class says otherwise.
 """
 
 import math
-from abc import abstractmethod
-from functools import cache
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, model_validator
 
-from quire.core.catalogue import Component
-from quire.core.example import Bools, Ints
+from quire.core.example import Bools
 from quire.core.random import Rng
 from quire.core.spec import Rate, Size
-
-
-class Select(Component):
-    """Chooses positions: (free, starts, rng) -> where [L]."""
-
-    home: ClassVar[str] = "quire.noise.select"
-
-    @property
-    def longest_run(self) -> int:
-        """Tokens, at the least, of the longest thing that it means to choose: a text must have as many."""
-        return 1
-
-    @abstractmethod
-    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        """The chosen positions, a subset of `free`."""
-
-
-class Bernoulli(Select):
-    """Each free token by its own coin: a variable count, possibly none (transformers' collator)."""
-
-    rate: Rate = 0.15
-
-    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        return free & (rng.random(len(free)) < self.rate)
-
-
-class Exact(Select):
-    """A fixed count without replacement.
-
-    `nearest`: max(1, round(rate * L)), BERT (google-research/bert, create_pretraining_data.py).
-    `random`: int(rate * L + U[0, 1)), whose mean is exactly rate * L, RoBERTa (fairseq, mask_tokens_dataset.py).
-    """
-
-    rate: Rate = 0.15
-    rounding: Literal["nearest", "random"] = "nearest"
-
-    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        where = np.zeros(len(free), dtype=bool)
-        candidates = np.flatnonzero(free)
-        where[rng.permutation(candidates)[: _budget(self.rate, len(free), self.rounding, rng)]] = True
-        return where
-
-
-class WithReplacement(Select):
-    """max(1, round(rate * L)) draws from the free tokens; one drawn twice counts once, so that fewer may be chosen.
-
-    ELECTRA (google-research/electra, pretrain_helpers.mask).
-    """
-
-    rate: Rate = 0.15
-
-    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        where = np.zeros(len(free), dtype=bool)
-        if len(candidates := np.flatnonzero(free)):
-            where[candidates[rng.integers(len(candidates), size=_budget(self.rate, len(free), "nearest", rng))]] = True
-        return where
-
-
-class WholeWord(Select):
-    """Words in random order until the budget of tokens is spent; a word that would overflow it is skipped.
-
-    The chosen set is a union of words, and never above the budget: BERT's whole-word option (Devlin et al., release
-    of May 2019). In Chinese a word is what the segmenter said when the text was encoded (Cui et al. 2019, BERT-wwm).
-    A word with a token that is not free is left alone.
-    """
-
-    rate: Rate = 0.15
-    rounding: Literal["nearest", "random"] = "nearest"
-
-    def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
-        bounds_W1 = _bounds(starts)
-        sizes_W = np.diff(bounds_W1)
-        chosen_W = np.zeros(len(sizes_W), dtype=bool)
-        words = rng.permutation(np.flatnonzero(np.logical_and.reduceat(free, bounds_W1[:-1])))
-        budget = _budget(self.rate, len(free), self.rounding, rng)
-        while len(words) and budget:  # take all up to the first that overflows, leave that out, go on
-            spent = np.cumsum(sizes_W[words])
-            fitting = int(np.searchsorted(spent, budget, side="right"))
-            chosen_W[words[:fitting]] = True
-            budget -= int(spent[fitting - 1]) if fitting else 0
-            words = words[fitting + 1 :]
-            words = words[sizes_W[words] <= budget]
-        return np.repeat(chosen_W, sizes_W)
+from quire.noise.select.base import Select, drawn_lengths, run_ends, tokens_due, word_bounds
 
 
 class Ngrams(Select):
@@ -130,15 +43,15 @@ class Ngrams(Select):
 
     def choose(self, free: Bools, starts: Bools, rng: Rng) -> Bools:
         whole = self.of == "words"
-        bounds_W1 = _bounds(starts) if whole else np.arange(len(free) + 1)
+        bounds_W1 = word_bounds(starts) if whole else np.arange(len(free) + 1)
         whole_W = np.logical_and.reduceat(free, bounds_W1[:-1]) if whole else free
-        words, ends_W = rng.permutation(np.flatnonzero(whole_W)), _run_ends(whole_W)
-        budget = _budget(self.rate, len(free), self.rounding, rng)
+        words, ends_W = rng.permutation(np.flatnonzero(whole_W)), run_ends(whole_W)
+        budget = tokens_due(self.rate, len(free), self.rounding, rng)
         taken, marks = bytearray(len(whole_W)), [b"\1" * n for n in range(len(self.shares) + 1)]
         while budget and len(words):
             few = 8 + budget * 2 // 3  # so many come to their turn
             first_C, words = words[:few], words[few:]
-            last_C = np.minimum(first_C + _lengths(self.shares, len(first_C), rng), ends_W[first_C])
+            last_C = np.minimum(first_C + drawn_lengths(self.shares, len(first_C), rng), ends_W[first_C])
             size_C = bounds_W1[last_C] - bounds_W1[first_C]
             for first, last, size in zip(first_C.tolist(), last_C.tolist(), size_C.tolist(), strict=True):
                 while size > budget:
@@ -174,13 +87,13 @@ class Spans(Select):
         taken, budget = bytearray(len(free)), math.ceil(self.rate * len(places))
         begins = starts.copy()
         begins[1:] |= free[1:] != free[:-1]  # what is not free ends a word
-        bounds_W1 = _bounds(begins)
-        ends_W = _run_ends(free[bounds_W1[:-1]])
+        bounds_W1 = word_bounds(begins)
+        ends_W = run_ends(free[bounds_W1[:-1]])
         shares = tuple((1 - self.p) ** k for k in range(self.longest))
         while budget:
             at_C = places[(rng.random(8 + budget // 2) * len(places)).astype(np.int64)]  # half the time of integers()
             word_C = bounds_W1.searchsorted(at_C, side="right") - 1
-            end_C = bounds_W1[np.minimum(word_C + _lengths(shares, len(at_C), rng), ends_W[word_C])]
+            end_C = bounds_W1[np.minimum(word_C + drawn_lengths(shares, len(at_C), rng), ends_W[word_C])]
             for at, begin, end in zip(at_C.tolist(), bounds_W1[word_C].tolist(), end_C.tolist(), strict=True):
                 if taken[at]:
                     continue
@@ -221,33 +134,3 @@ class Trigrams(Select):
                 if (left := left - 1) == 0:
                     break
         return np.frombuffer(taken, dtype=bool).copy()
-
-
-def _bounds(starts: Bools) -> Ints:
-    """[W + 1] where each word begins, and the length; a piece of a word at the beginning counts as one."""
-    found = np.ones(len(starts) + 1, dtype=bool)
-    found[1:-1] = starts[1:]
-    return np.flatnonzero(found)
-
-
-def _run_ends(kept_W: Bools) -> Ints:
-    """[W] for each kept word the first word after it that is not kept, or W."""
-    n = len(kept_W)
-    ends: Ints = np.minimum.accumulate(np.where(kept_W, n, np.arange(n))[::-1])[::-1]
-    return ends
-
-
-@cache
-def _upto(shares: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Which part of the draws from [0, 1) is below each length but the first."""
-    upto: npt.NDArray[np.float64] = np.cumsum(shares) / np.sum(shares)
-    return upto[:-1]
-
-
-def _lengths(shares: tuple[float, ...], n: int, rng: Rng) -> Ints:
-    """n draws of 1, 2, ... with these shares."""
-    return _upto(shares).searchsorted(rng.random(n), side="right") + 1
-
-
-def _budget(rate: float, length: int, rounding: str, rng: Rng) -> int:
-    return int(rate * length + rng.random()) if rounding == "random" else max(1, round(rate * length))

@@ -1,0 +1,19 @@
+"""Spans of a text as pairs of bounds. Legend: L positions of one sequence, K spans, each (begin, end), end excluded."""
+
+import numpy as np
+
+from quire.core.example import Bools, Ints
+
+
+def runs_of(where: Bools) -> Ints:
+    """[K, 2] the runs of True, ascending."""
+    padded = np.zeros(len(where) + 2, dtype=bool)
+    padded[1:-1] = where
+    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+
+
+def covered(spans_K2: Ints, length: int) -> Bools:
+    """[L] what lies in spans that do not overlap; empty ones hold nothing."""
+    begin, end = (np.bincount(side, minlength=length + 1) for side in spans_K2.T)
+    inside: Bools = (begin - end).cumsum()[:-1] > 0
+    return inside
