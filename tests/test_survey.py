@@ -12,6 +12,7 @@ from quire.compress.base import Compressor
 from quire.core.catalogue import Component, catalogue
 from quire.core.config import override, parse
 from quire.core.errors import BadInput
+from quire.noise.reorder import Reorder
 from quire.noise.rewrite import Rewrite
 from quire.noise.select import Select
 from quire.objectives import Objective
@@ -22,7 +23,7 @@ from quire.tuning import Strategy
 
 SURVEY = survey.load()
 KINDS: dict[str, type[Component]] = {
-    kind.name(): kind for kind in (Objective, Select, Rewrite, Paradigm, Sampling, Strategy, Compressor)
+    kind.name(): kind for kind in (Objective, Select, Rewrite, Reorder, Paradigm, Sampling, Strategy, Compressor)
 }
 HEADINGS = {(part, name): heading for part in SURVEY.parts for name, heading in SURVEY.parts[part].headings.items()}
 COMPONENTS = sorted({component for heading in HEADINGS.values() for component in heading.components})

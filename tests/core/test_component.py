@@ -13,14 +13,18 @@ from quire.core.catalogue import Component, catalogue, find
 from quire.core.config import Settings, parse, write_yaml
 from quire.core.errors import BadInput
 from quire.data.formats import Format
-from quire.noise.rewrite import Mask, Rewrite
+from quire.noise.reorder import Reorder
+from quire.noise.rewrite import InPlace, Mask, Rewrite
 from quire.noise.select import Exact, Select
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
 
-KINDS: tuple[type[Component], ...] = (Objective, Paradigm, Select, Rewrite, Sampling, Strategy, Compressor, Format)
+KINDS: tuple[type[Component], ...] = (
+    *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
+    *(Sampling, Strategy, Compressor, Format),
+)
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]
 

@@ -226,6 +226,17 @@ def test_extension_saves_and_opens_in_transformers(minilm: Path, tmp_path: Path)
     assert len(oracle(tmp_path)) == longer.vocab.size == 30_523
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_stops_are_known_in_both_languages(kind: Kind) -> None:
+    texts = ["Is it. . so? Yes! 好。 真的？ 是！"] * 5
+    tokenizer = Tokenizer.train(texts, kind=kind, size=330)
+    spelled = {tokenizer.decode([i]).strip() for i in tokenizer.vocab.stops}
+    assert spelled == set(".!?。" if kind == "unigram" else ".!?。！？")  # NFKC writes the two others in ASCII
+    ends = np.isin(tokenizer.encode(["it is. no ! 好。"])[0].tokens, list(tokenizer.vocab.stops))
+    assert ends.sum() == 3
+    assert not tokenizer.vocab.stops & tokenizer.vocab.special
+
+
 def test_fertility_counts_words() -> None:
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##do", "it"]
     backend = Backend(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))

@@ -39,6 +39,8 @@ class Vocab:
     """[V] how often each token stands in the corpus, where there is one."""
     sentinels: tuple[int, ...] = ()
     """Marks that stand for a span each, in the order in which they are used (T5)."""
+    stops: frozenset[int] = frozenset()
+    """Full stops and their like, at which sentences end (BART)."""
 
     @cached_property
     def reserved(self) -> Bools:

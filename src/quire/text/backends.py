@@ -24,6 +24,7 @@ ROLES: Mapping[str, tuple[str, str]] = {
 """Role -> its names at BERT and at RoBERTa, looked for where a folder's configuration names none."""
 
 BERT_NAMES = [names[0] for names in ROLES.values()]
+STOPS = ".!?。！？"
 LONGEST_WORD = 100  # characters; a longer word is unknown to WordPiece (BERT's own limit)
 
 
@@ -102,6 +103,16 @@ def _with_specials(backend: Backend, specials: list[str], cls: str, sep: str) ->
             single=f"{cls}:0 $A:0 {sep}:0", pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", special_tokens=ids
         )
     return backend
+
+
+def stops(backend: Backend) -> frozenset[int]:
+    """The tokens that are a full stop, an exclamation or a question mark, behind a word or a space."""
+    found = set()
+    for stop in STOPS:
+        for text in (f"a{stop}", f"a {stop}"):
+            last = backend.encode(text, add_special_tokens=False).ids[-1:]
+            found |= {i for i in last if backend.decode([i], skip_special_tokens=False).strip() == stop}
+    return frozenset(found)
 
 
 def word_counts(backend: Backend, texts: Iterable[str]) -> Counter[str]:

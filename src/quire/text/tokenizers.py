@@ -90,6 +90,7 @@ class Tokenizer:
             sep=ids["sep"],
             mask=ids["mask"],
             special=frozenset(added | set(ids.values())),
+            stops=backends.stops(backend),
         )
         backend.encode_special_tokens = True  # a literal "[MASK]" in a text stays text
         return cls(backend, vocab, found, longest)
