@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from quire.core.bodies import Star
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
 from quire.core.spec import Backbone, Rate, Size
@@ -123,9 +122,9 @@ class Recipe(Settings):
             raise ValueError("give exactly one of base (start from weights) and backbone (start anew)")
         if not self.objectives:
             raise ValueError("objectives: needs at least one, for instance `- mlm`")
-        if isinstance(self.backbone, Star) and any(mode.sees != "full" for mode in self.data.modes):
+        if self.backbone and not all(self.backbone.keeps(mode.visibility(1)) for mode in self.data.modes):
             raise ValueError(
-                "data.modes: a star's relay would tell what is hidden; leave them out, or take a transformer"
+                f"data.modes: {self.backbone.tells}, whatever a mode hides; leave them out, or take a Transformer"
             )
         return self
 

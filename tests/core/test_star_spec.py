@@ -48,5 +48,7 @@ def test_mistakes_keep_their_path(change: dict[str, object], says: str) -> None:
 
 def test_what_the_relay_would_tell_is_refused_when_planning() -> None:
     modes = {"shape": "sentence-pairs", "modes": [{"sees": "full"}, {"sees": "causal", "segments": [1]}]}
-    with pytest.raises(BadInput, match=r"x: data\.modes: a star's relay would tell what is hidden; leave them out"):
+    with pytest.raises(
+        BadInput, match=r"x: data\.modes: everyone sees everyone through the relay, whatever a mode hides; leave"
+    ):
         parse(Recipe, {**LEAST, "backbone": {"kind": "star"}, "data": modes}, where="x")

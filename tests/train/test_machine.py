@@ -1,6 +1,7 @@
 """FLOPs by torch's own count, and a peak that no product exceeds by much."""
 
 import numpy as np
+import pytest
 import torch
 
 from quire.core.example import Batch, Example, World
@@ -35,3 +36,10 @@ def test_the_peak_is_positive_and_measured_once() -> None:
 def test_the_machine_has_a_name_and_cores() -> None:
     assert processor().strip()
     assert cores() >= 1
+
+
+@pytest.mark.parametrize("lengths", [[6, 6], [6, 5]])
+def test_lstms_count_whether_fused_or_not(lengths: list[int]) -> None:
+    """torch fuses those over sequences of equal length."""
+    lstm, read = torch.nn.LSTM(5, 7), torch.nn.utils.rnn.pack_sequence([torch.ones(n, 5) for n in lengths])
+    assert counted(lambda: lstm(read))[1] == 2 * sum(lengths) * 4 * 7 * (5 + 7)

@@ -1,9 +1,12 @@
 """Kinds of bodies beside the Transformer, as data: `kind` in a recipe's backbone."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from quire.core.spec import Backbone, Count, Pool, Rate, Size
+from quire.core.visibility import Causal, Full, Visibility
 
 
 class Star(Backbone):
@@ -13,6 +16,7 @@ class Star(Backbone):
     """
 
     called: ClassVar[str] = "a Star-Transformer"
+    tells: ClassVar[str] = "everyone sees everyone through the relay"
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {"decoder", "head_width", "buckets", "furthest", "ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
         | {"window", "global_every", "rotary_base_local", "attention_dropout"}
@@ -24,6 +28,9 @@ class Star(Backbone):
     norm_eps: float = 1e-6
     ring: bool = False
     """The last token is the first one's neighbour, as in the paper; without it the chain is open, as in its code."""
+
+    def keeps(self, sees: Visibility) -> bool:
+        return isinstance(sees, Full)
 
 
 class Bag(Backbone):
@@ -48,5 +55,126 @@ class Bag(Backbone):
     dropout: Rate = 0.0
 
 
-KINDS: Mapping[str, type[Backbone]] = {"transformer": Backbone, "star": Star, "bag": Bag}
+def _all_but(*used: str) -> frozenset[str]:
+    """What a body without attention has no use for: all but its tables, its width and the fields named here."""
+    tables = {"vocab", "embedding", "positions", "segments", "languages", "position", "scale_embedding"}
+    norms = {"embedding_norm", "norm", "norm_eps", "bias"}
+    rest = {"kind", "width", "dropout", "init", "init_std", *used}
+    return frozenset(Backbone.model_fields) - tables - norms - rest
+
+
+class Plain(Backbone):
+    """A body without attention: what only a Transformer has is refused. Order needs no positions, they may be added."""
+
+    meaningless: ClassVar[frozenset[str]] = _all_but()
+    depth: Count = 0
+    heads: Size = 1
+    segments: Count = 0
+    embedding_norm: bool = False
+    position: Literal["none", "learned", "sinusoidal"] = "none"
+    init: Literal["fan_in", "bert"] = "fan_in"
+
+    def keeps(self, sees: Visibility) -> bool:
+        return isinstance(sees, Full)
+
+
+class Cnn(Plain):
+    """Layers of convolutions over the tokens around each one (Kim 2014; `quire.nn.cnn`)."""
+
+    called: ClassVar[str] = "a convolutional network"
+    pool: ClassVar[Pool] = "max"
+    tells: ClassVar[str] = "a position sees its neighbours on either side"
+    meaningless: ClassVar[frozenset[str]] = _all_but("depth", "activation")
+    kind: Literal["cnn"] = "cnn"
+    depth: Size = 1
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "relu"
+    windows: Annotated[tuple[Size, ...], Field(min_length=1)] = (3, 4, 5)
+    """Tokens that a filter spans; each span has its share of the `width` filters (Kim: 100 each)."""
+    residual: bool = True
+    """From the second layer on, what a layer says is added to what it read."""
+
+
+class Lstm(Plain):
+    """Layers of LSTMs (Hochreiter and Schmidhuber 1997; `quire.nn.lstm`). `width` is that of all directions together.
+
+    joined   each layer reads what both directions of the one below it say (CoVe)
+    apart    two stacks that never meet, left to right and right to left (ELMo)
+    forward  left to right alone: what an LSTM language model is
+    """
+
+    called: ClassVar[str] = "an LSTM"
+    pool: ClassVar[Pool] = "max"
+    tells: ClassVar[str] = "it reads to the right, and from the right where it has two directions"
+    meaningless: ClassVar[frozenset[str]] = _all_but("depth", "decoder")
+    kind: Literal["lstm"] = "lstm"
+    depth: Size = 2
+    directions: Literal["joined", "apart", "forward"] = "joined"
+    cells: Size | None = None
+    """Cells of a direction, where a projection leads from them to its share of the width (Sak et al. 2014)."""
+    residual: bool = False
+    """From the second layer on, what a layer says is added to what it read (ELMo)."""
+
+    @model_validator(mode="after")
+    def _halves_fit(self) -> Self:
+        if self.width % self.ways:
+            raise ValueError(f"width {self.width} is that of two directions: make it even")
+        if self.cells is not None and self.cells <= self.width // self.ways:
+            raise ValueError(
+                f"cells {self.cells} lead to {self.width // self.ways} for each direction; take more, or leave them out"
+            )
+        return self
+
+    @property
+    def ways(self) -> int:
+        """Directions."""
+        return 1 if self.directions == "forward" else 2
+
+    def keeps(self, sees: Visibility) -> bool:
+        return isinstance(sees, Full) or (self.directions == "forward" and isinstance(sees, Causal))
+
+    def resized(self, *, depth: int, width: int, heads: int, ffn: int, positions: int, vocab: int) -> Self:
+        small = super().resized(depth=depth, width=width, heads=heads, ffn=ffn, positions=positions, vocab=vocab)
+        cells = self.cells and max(round(self.cells * width / self.width), width // self.ways + 1)
+        return small.model_copy(update={"cells": cells})
+
+
+class Tree(Plain):
+    """A binary Tree-LSTM over a balanced tree (Tai et al. 2015; `quire.nn.tree`).
+
+    The first position is the root and knows all tokens, the others are leaves and know their own.
+    """
+
+    called: ClassVar[str] = "a tree"
+    tells: ClassVar[str] = "the root sees all"
+    kind: Literal["tree"] = "tree"
+
+
+class Hierarchical(Plain):
+    """Words to pieces, pieces to a document, by LSTMs in both directions and attention (`quire.nn.hierarchical`).
+
+    Yang et al. 2016 have sentences; here every `piece` tokens are one, wherever sentences end, for tokens alone reach a
+    body. The first position is the document, the others know their piece and the pieces around it.
+    """
+
+    called: ClassVar[str] = "a hierarchical encoder"
+    tells: ClassVar[str] = "pieces are read in both directions"
+    kind: Literal["hierarchical"] = "hierarchical"
+    piece: Size = 32
+
+    @model_validator(mode="after")
+    def _halves_fit(self) -> Self:
+        if self.width % 2:
+            raise ValueError(f"width {self.width} is that of two directions: make it even")
+        return self
+
+
+KINDS: Mapping[str, type[Backbone]] = {
+    "transformer": Backbone,
+    "star": Star,
+    "bag": Bag,
+    "cnn": Cnn,
+    "lstm": Lstm,
+    "tree": Tree,
+    "hierarchical": Hierarchical,
+}
 """What `kind` may say."""

@@ -7,6 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from quire.core.config import Settings
 from quire.core.errors import nearest
+from quire.core.visibility import Causal, Visibility
 
 Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Size: TypeAlias = Annotated[int, Field(gt=0)]
@@ -28,6 +29,8 @@ class Backbone(Settings):
     """Fields that this kind has no use for; they keep their defaults."""
     pool: ClassVar[Pool] = "first"
     """Where a vector for a whole sequence is best taken from."""
+    tells: ClassVar[str] = "distances are told from both sides"
+    """Why a position cannot be kept from what it should not see, in a body where it cannot: see `keeps`."""
     kind: str = "transformer"
     decoder: Size | None = None
     """Layers of a decoder of the same width, which also attends to the states of the others (Vaswani et al. 2017,
@@ -81,7 +84,7 @@ class Backbone(Settings):
     attention_dropout: Rate = 0.1
     norm_eps: float = 1e-12
     init_std: float = 0.02
-    init: Literal["bert", "gpt2", "t5"] = "bert"
+    init: Literal["bert", "gpt2", "t5", "fan_in"] = "bert"
     """How weights are drawn: see `quire.nn.initial`."""
 
     @model_validator(mode="wrap")
@@ -160,6 +163,15 @@ class Backbone(Settings):
     def sees_locally(self, layer: int) -> bool:
         """Whether a layer has the window."""
         return self.window is not None and not (self.global_every and layer % self.global_every == 0)
+
+    def keeps(self, sees: Visibility) -> bool:
+        """Whether every position can be kept from seeing more than this."""
+        return not (self.position == "relative" and isinstance(sees, Causal))
+
+    @property
+    def layers(self) -> int:
+        """How many states a position has on its way: embedded, and after each layer."""
+        return self.depth + 1
 
     @property
     def head(self) -> int:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.core.visibility import Causal, Full, Visibility, Window
 from quire.nn.positions import Rotation
@@ -151,6 +152,20 @@ class Layout:
         if positions is None:
             positions = torch.cat([torch.arange(length, device=device) for length in lengths])
         return cls(found, positions, torch.zeros_like(positions) if segments is None else segments)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Of all sequences, in order."""
+        return [run.length for run in self.runs for _ in range(run.sequences)]
+
+    def check(self, spec: Backbone) -> None:
+        """BadInput where somebody may not see everything, and the body cannot keep it from him."""
+        for run in self.runs:
+            if not spec.keeps(run.sees):
+                raise BadInput(
+                    f"backbone.kind {spec.kind}: {spec.tells}, but an objective wants {run.sees}; take a Transformer, "
+                    "or an objective with full visibility"
+                )
 
     def within(self, radius: int) -> Layout:
         """The same, where a position sees `radius` neighbours on either side at most; made once."""

@@ -1,21 +1,20 @@
-"""A bag of tokens: a body without layers. Legend: N positions of all sequences, M some of them, W width."""
+"""A bag of tokens: a body without layers. Legend: N positions of all sequences, E = W width."""
+
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from quire.core.bodies import Bag
+from quire.core.spec import Backbone
 from quire.nn.attention import Layout
-from quire.nn.embeddings import Embeddings
+from quire.nn.body import Body
 
 
-class BagEncoder(nn.Module):
-    """The states are the embedded tokens: its own, or those of another body whose tables it shares."""
+class BagEncoder(Body):
+    """The states are the embedded tokens; who pools them does not know their order."""
 
-    def __init__(self, spec: Bag, *, shares_embeddings: bool = False) -> None:
-        super().__init__()
-        self.spec = spec
-        if not shares_embeddings:
-            self.embeddings = Embeddings(spec)
+    def __init__(self, spec: Backbone, *, shares_embeddings: bool = False) -> None:
+        super().__init__(spec, shares_embeddings=shares_embeddings)
+        self.blocks = nn.ModuleList()
 
-    def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
-        """Embedded tokens [N, W] -> the same [N, W], or [M, W] at the positions `at_M` alone."""
-        return x_NW if at_M is None else x_NW[at_M]
+    def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
+        yield x_NE

@@ -1,5 +1,7 @@
 """Tokens, positions, segments and languages to vectors. Legend: N positions of all sequences, E embedding width."""
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
@@ -14,11 +16,12 @@ class Embeddings(nn.Module):
     A body that shares the table of another has everything else of its own (a decoder).
     """
 
-    def __init__(self, spec: Backbone, *, shares_tokens: bool = False) -> None:
+    def __init__(self, spec: Backbone, *, shares_tokens: bool = False, tokens: nn.Module | None = None) -> None:
+        """`tokens` stand in for a table: they are called as one and have its `weight` (`quire.nn.characters`)."""
         super().__init__()
         width = spec.embedding_width
         if not shares_tokens:
-            self.tokens = nn.Embedding(spec.vocab, width)
+            self.tokens = cast(nn.Embedding, tokens or nn.Embedding(spec.vocab, width))
         self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
         self.scale = width**0.5 if spec.scale_embedding else 1.0
         self.sinusoidal = spec.position == "sinusoidal"
@@ -35,7 +38,7 @@ class Embeddings(nn.Module):
         segments_N: Tensor,
         languages_N: Tensor | None,
         *,
-        table: nn.Embedding | None = None,
+        table: nn.Module | None = None,
     ) -> Tensor:
         """Indices [N] -> [N, E], with the tokens of another body's `table` or our own."""
         x_NE: Tensor = (self.tokens if table is None else table)(tokens_N)

@@ -6,10 +6,14 @@ gpt2  the same, but positions from N(0, std / 2), and what is added to the resid
 t5    embeddings from N(0, 1), every other matrix from N(0, 1 / inputs), queries smaller by sqrt(D) in place of the
       scaled score (Raffel et al. 2020, and mesh-tensorflow's initialisers as transformers has them)
 
-Biases are 0, gains 1.
+fan_in  tables and vectors from N(0, std), every other matrix or filter from N(0, 1 / inputs): no norm stands in these
+      bodies that would make up for small weights (LeCun et al. 1998, section 4.6)
+
+Biases are 0, gains 1, but for those of modules that say otherwise: see `Begins`.
 """
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +23,20 @@ from quire.core.spec import Backbone
 _TO_RESIDUAL = ("attention.out.weight", "cross.out.weight", "ffn.down.weight")
 
 
+@runtime_checkable
+class Begins(Protocol):
+    """A module with weights or buffers that do not begin like the others."""
+
+    def begin(self) -> None:
+        """Set them, once all are drawn."""
+
+
 def initialise(module: nn.Module, spec: Backbone, *, seed: int) -> None:
     """Draw all parameters from `seed`, independent of torch's global state."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            if name.endswith("bias"):
+            if "bias" in name.rpartition(".")[2]:  # of LSTMs: bias_ih_l0
                 parameter.zero_()
             elif "norm" in name:
                 parameter.fill_(1.0)
@@ -32,12 +44,18 @@ def initialise(module: nn.Module, spec: Backbone, *, seed: int) -> None:
                 parameter.normal_(std=_std(name, parameter, spec), generator=generator)
                 if spec.init == "t5" and name.endswith(("attention.qkv.weight", "cross.query.weight")):
                     parameter[: spec.inner] *= spec.head**-0.5
+        for part in module.modules():
+            if isinstance(part, Begins):
+                part.begin()
 
 
 def _std(name: str, parameter: Tensor, spec: Backbone) -> float:
     match spec.init:
         case "bert":
             return spec.init_std
+        case "fan_in":
+            drawn = parameter.ndim < 2 or "embeddings" in name
+            return spec.init_std if drawn else math.sqrt(len(parameter) / parameter.numel())
         case "gpt2":
             if name.endswith("embeddings.positions.weight"):
                 return spec.init_std / 2

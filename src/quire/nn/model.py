@@ -13,18 +13,23 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from quire.core.bodies import Bag, Star
+from quire.core.bodies import Bag, Cnn, Hierarchical, Lstm, Star, Tree
 from quire.core.example import IGNORE, Batch
 from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout
 from quire.nn.bag import BagEncoder
+from quire.nn.body import Body
+from quire.nn.cnn import CnnEncoder
 from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
+from quire.nn.hierarchical import HierarchicalEncoder
 from quire.nn.initial import initialise
+from quire.nn.lstm import LstmEncoder
 from quire.nn.pooling import whole
 from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
+from quire.nn.tree import TreeEncoder
 
 DECODER = "decoder"
 """The name of the backbone's decoder among the bodies."""
@@ -86,13 +91,23 @@ class Model(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Encoder | StarEncoder | BagEncoder:
-    """The module that a backbone describes: embedded tokens [N, E], a layout -> states [N, W]."""
-    if isinstance(spec, Star):
-        return StarEncoder(spec, shares_embeddings=shares_embeddings)
-    if isinstance(spec, Bag):
-        return BagEncoder(spec, shares_embeddings=shares_embeddings)
-    return Encoder(spec, shares_embeddings=shares_embeddings)
+def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Body:
+    """The module that a backbone describes."""
+    match spec:
+        case Star():
+            return StarEncoder(spec, shares_embeddings=shares_embeddings)
+        case Bag():
+            return BagEncoder(spec, shares_embeddings=shares_embeddings)
+        case Cnn():
+            return CnnEncoder(spec, shares_embeddings=shares_embeddings)
+        case Lstm():
+            return LstmEncoder(spec, shares_embeddings=shares_embeddings)
+        case Tree():
+            return TreeEncoder(spec, shares_embeddings=shares_embeddings)
+        case Hierarchical():
+            return HierarchicalEncoder(spec, shares_embeddings=shares_embeddings)
+        case _:
+            return Encoder(spec, shares_embeddings=shares_embeddings)
 
 
 class Packed:

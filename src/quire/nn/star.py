@@ -14,6 +14,7 @@ W width, E width of the embeddings, H heads, D width of a head (W = H * D).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,10 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.bodies import Star
-from quire.core.errors import BadInput
-from quire.core.visibility import Full
 from quire.nn.attention import Layout, Run
-from quire.nn.embeddings import Embeddings
+from quire.nn.body import Body
 from quire.nn.norms import norm
 
 
@@ -41,14 +40,8 @@ class Topology:
 
     @classmethod
     def of(cls, layout: Layout, device: torch.device, *, ring: bool) -> Topology:
-        """BadInput for sequences where not everyone sees everyone: the relay would tell what is hidden."""
-        for run in layout.runs:
-            if not isinstance(run.sees, Full):
-                raise BadInput(
-                    f"backbone.kind star: everyone sees everyone through the relay, but an objective wants {run.sees}; "
-                    "take a Transformer, or an objective with full visibility"
-                )
-        sizes = [run.length for run in layout.runs for _ in range(run.sequences)]
+        """Of the sequences of a batch."""
+        sizes = layout.lengths
         lengths_S = torch.tensor(sizes, device=device)
         last_S = lengths_S.cumsum(0) - 1
         sequence_N = torch.arange(len(sizes), device=device).repeat_interleave(lengths_S, output_size=sum(sizes))
@@ -143,26 +136,22 @@ class StarBlock(nn.Module):
         return h_NW, F.leaky_relu(self.star(s_SW, h_NW, topology))
 
 
-class StarEncoder(nn.Module):
+class StarEncoder(Body):
     """`depth` layers over embeddings: its own, or those of another body whose tables it shares.
 
     The relay stands in the end at the first position, where sequence heads read; the satellite of [CLS] is dropped.
     """
 
     def __init__(self, spec: Star, *, shares_embeddings: bool = False) -> None:
-        super().__init__()
-        self.spec = spec
-        if not shares_embeddings:
-            self.embeddings = Embeddings(spec)
-        self.project = nn.Linear(spec.embedding_width, spec.width) if spec.embedding_width != spec.width else None
+        super().__init__(spec, shares_embeddings=shares_embeddings)
+        self.ring = spec.ring
         self.blocks = nn.ModuleList(StarBlock(spec) for _ in range(spec.depth))
 
-    def forward(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
-        """Embedded tokens [N, E] -> states [N, W], or [M, W] at the positions `at_M` alone."""
-        e_NW = x_NE if self.project is None else self.project(x_NE)
-        topology = Topology.of(layout, e_NW.device, ring=self.spec.ring)
+    def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
+        e_NW = self.projected(x_NE)
+        yield e_NW
+        topology = Topology.of(layout, e_NW.device, ring=self.ring)
         h_NW, s_SW = e_NW, topology.mean(e_NW)
         for block in self.blocks:
             h_NW, s_SW = block(h_NW, s_SW, e_NW, topology)
-        states_NW = h_NW.index_copy(0, topology.first_S, s_SW)
-        return states_NW if at_M is None else states_NW[at_M]
+            yield h_NW.index_copy(0, topology.first_S, s_SW)

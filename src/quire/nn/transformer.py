@@ -4,11 +4,14 @@ Legend: N positions of all sequences, M some of them, T positions of what decode
 embeddings, F inner width.
 """
 
+from collections.abc import Iterator
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
 from quire.nn.attention import Attention, Layout
+from quire.nn.body import Body, last
 from quire.nn.buckets import DistanceBias
 from quire.nn.crossing import CrossAttention, Source
 from quire.nn.embeddings import Embeddings
@@ -123,34 +126,38 @@ class Block(nn.Module):
         return normed
 
 
-class Encoder(nn.Module):
+class Encoder(Body):
     """`depth` layers over embeddings: its own, or those of another body whose tables it shares.
 
     Under a causal visibility it is what is called a decoder (GPT). `decoder` is what looks at its states, if any.
     """
 
     def __init__(self, spec: Backbone, *, shares_embeddings: bool = False) -> None:
-        super().__init__()
-        self.spec = spec
-        if not shares_embeddings:
-            self.embeddings = Embeddings(spec)
-        self.project = nn.Linear(spec.embedding_width, spec.width) if spec.embedding_width != spec.width else None
+        super().__init__(spec, shares_embeddings=shares_embeddings)
         self.distances = DistanceBias(spec, two_sided=True) if spec.position == "bucketed" else None
         self.blocks = nn.ModuleList(Block(spec, number=i) for i in range(spec.groups or spec.depth))
         self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
         self.decoder = Decoder(spec, depth=spec.decoder) if spec.decoder else None
 
     def forward(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
-        """Embedded tokens [N, E] -> states [N, W], or [M, W] for the positions `at_M` alone."""
-        x = x_NE if self.project is None else self.project(x_NE)
+        """Nobody looks at the other positions of the last layer: they are not computed."""
+        return last(self.layers(x_NE, layout, at_M))
+
+    def layers(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Iterator[Tensor]:
+        """As of every body; with `at_M` the last ones are [M, W]."""
+        x = self.projected(x_NE)
+        yield x
         if self.distances is not None:
             layout = self.distances.biased(layout)
-        for i in range(self.spec.depth):
-            seen = layout.within(self.spec.window or 0) if self.spec.sees_locally(i) else layout
-            # Nobody looks at the other positions of the last layer.
-            x = self.block(i)(x, seen, at_M if i == self.spec.depth - 1 else None)
-        states: Tensor = self.norm(x)
-        return states
+        for i in range(self.spec.depth - 1):
+            x = self.block(i)(x, self.seen(i, layout))
+            yield x
+        top = self.spec.depth - 1
+        yield self.norm(self.block(top)(x, self.seen(top, layout), at_M))
+
+    def seen(self, layer: int, layout: Layout) -> Layout:
+        """What a layer sees: all, or a window."""
+        return layout.within(self.spec.window or 0) if self.spec.sees_locally(layer) else layout
 
     def block(self, layer: int) -> nn.Module:
         """The block of a layer: each has its own, or neighbours share one (ALBERT)."""

@@ -13,6 +13,7 @@ from quire.core.example import Example, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
 from quire.core.spec import Backbone
+from quire.core.visibility import Causal
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective
@@ -32,10 +33,10 @@ class Lm(Objective):
     """Whether [SEP] behind the text is asked for: how a model learns to stop. Not of blocks, which end anywhere."""
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
-        if backbone.kind != "transformer" or backbone.position == "relative":
+        if not backbone.keeps(Causal()):
             raise BadInput(
-                "every token is told from those before it alone, which this backbone cannot hide: take "
-                "backbone.kind transformer with positions that are not relative"
+                f"every token is told from those before it alone, but in this backbone {backbone.tells}; take a "
+                "Transformer whose positions are not relative, or an LSTM with `directions: forward`"
             )
         return {self.head: TokenHead(transform=False, bias=self.bias)}
 

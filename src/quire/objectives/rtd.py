@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from quire.core.errors import BadInput
 from quire.core.example import Example, World
 from quire.core.heads import DetectionHead, HeadSpec, TokenHead
 from quire.core.random import Rng
@@ -77,6 +78,8 @@ class Rtd(Objective):
     weight_detection: Annotated[float, Field(gt=0)] = 50.0
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
+        if "embedding" in backbone.meaningless:
+            raise BadInput(f"a generator shares the tables at another width, which {backbone.called} cannot; take mlm")
         return {
             GENERATOR: smaller(backbone, share=self.generator),
             GUESS: TokenHead(of=GENERATOR),
@@ -131,7 +134,8 @@ def smaller(backbone: Backbone, *, share: float) -> Backbone:
     width = max(1, round(backbone.width * share / (2 * heads))) * 2 * heads
     changes = {"width": width, "heads": heads, "ffn": 4 * width, "embedding": backbone.embedding_width}
     alone = {"head_width": None, "decoder": None}
-    return type(backbone).model_validate({**backbone.model_dump(), **alone, **changes})
+    kept = {name: size for name, size in {**alone, **changes}.items() if name not in backbone.meaningless}
+    return type(backbone).model_validate({**backbone.model_dump(), **kept})
 
 
 def sampled(logits_MV: Tensor) -> Tensor:

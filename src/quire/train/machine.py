@@ -46,9 +46,17 @@ def counted(work: Callable[[], Result]) -> tuple[Result, int]:
     ) -> int:
         return int(sdpa_backward_flop_count(grad, query, key, value))  # type: ignore[no-untyped-call]
 
+    def read(seen: Shape, into: Shape, back: Shape, *_: object, out_shape: object = None, **__: object) -> int:
+        return 2 * seen[:-1].numel() * (into.numel() + back.numel())
+
+    def unread(seen: Shape, into: Shape, back: Shape, *_: object, out_shape: object = None, **__: object) -> int:
+        return 2 * read(seen, into, back)
+
     on_cpu = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: forward,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
+        torch.ops.aten.mkldnn_rnn_layer: read,  # LSTMs over sequences of equal length
+        torch.ops.aten.mkldnn_rnn_layer_backward: unread,
     }
     with FlopCounterMode(display=False, custom_mapping=on_cpu) as counter:
         found = work()

@@ -1,0 +1,105 @@
+"""LSTMs over packed sequences, from left to right and back (survey: 序列模型; ELMo, CoVe).
+
+i, f, o = sigmoid(W x_t + U h_{t-1} + b),  c_t = f c_{t-1} + i tanh(W x_t + U h_{t-1} + b),  h_t = P (o tanh(c_t))
+
+P is there where `cells` are more than what is said (Sak et al. 2014). Nothing is padded: at each step as many sequences
+are read as are long enough, and who reads from the right begins at each one's last token. Forget gates begin open, with
+a bias of 1 (Jozefowicz et al. 2015).
+
+Legend: N positions of all sequences, S sequences, W width, E width of what is read, T steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from quire.core.bodies import Lstm
+from quire.nn.attention import Layout
+from quire.nn.body import Body
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """In which order positions are read: at each step one of every sequence that is long enough, the longest first."""
+
+    orders: tuple[Tensor, Tensor]  # [N] from the left, [N] from the right
+    places: tuple[Tensor, Tensor]  # [N] where each position stands in these orders
+    sizes_T: Tensor  # sequences that are read at each step; on the CPU, where torch wants it
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> Course:
+        """Of packed sequences with these lengths."""
+        lengths_S = np.asarray(lengths)
+        longest_first_S = np.argsort(-lengths_S, kind="stable")
+        sizes_T = np.bincount(lengths_S)[::-1].cumsum()[::-1][1:]
+        step_N = np.repeat(np.arange(len(sizes_T)), sizes_T)
+        of_N = longest_first_S[np.arange(len(step_N)) - np.repeat(sizes_T.cumsum() - sizes_T, sizes_T)]
+        first_S = lengths_S.cumsum() - lengths_S
+        orders = first_S[of_N] + step_N, (first_S + lengths_S)[of_N] - 1 - step_N
+        left, right = (torch.from_numpy(order).to(device) for order in orders)
+        return cls((left, right), (left.argsort(), right.argsort()), torch.from_numpy(sizes_T.copy()))
+
+
+class Reader(nn.LSTM):
+    """One LSTM that reads in one direction; 0 is from the left, 1 from the right."""
+
+    def __init__(self, inputs: int, width: int, *, cells: int | None) -> None:
+        super().__init__(inputs, cells or width, proj_size=width if cells else 0)
+
+    def begin(self) -> None:
+        """Open the forget gates: torch adds two biases, and keeps the gates in the order i, f, c, o."""
+        self.get_parameter("bias_ih_l0")[self.hidden_size : 2 * self.hidden_size] = 1.0
+
+    def read(self, x_NE: Tensor, course: Course, *, direction: int) -> Tensor:
+        """[N, E] -> what it says at each position when it has read so far."""
+        said, _ = self(PackedSequence(x_NE[course.orders[direction]], course.sizes_T))
+        states_NW: Tensor = said.data[course.places[direction]]
+        return states_NW
+
+
+class LstmLayer(nn.Module):
+    """A reader for each direction."""
+
+    def __init__(self, inputs: int, spec: Lstm) -> None:
+        super().__init__()
+        self.readers = nn.ModuleList(
+            Reader(inputs, spec.width // spec.ways, cells=spec.cells) for _ in range(spec.ways)
+        )
+
+    def forward(self, seen: Sequence[Tensor], course: Course) -> list[Tensor]:
+        """What each direction sees [N, E] -> what it says."""
+        pairs = enumerate(zip(self.readers, seen, strict=True))
+        return [reader.read(x, course, direction=way) for way, (reader, x) in pairs]  # type: ignore[operator]
+
+
+class LstmEncoder(Body):
+    """`depth` layers, whose directions read each other's states, or never meet (`directions`)."""
+
+    def __init__(self, spec: Lstm, *, shares_embeddings: bool = False) -> None:
+        super().__init__(spec, shares_embeddings=shares_embeddings, project=False)
+        self.joined, self.residual, self.ways = spec.directions == "joined", spec.residual, spec.ways
+        inner = spec.width if self.joined else spec.width // spec.ways
+        sizes = [spec.embedding_width] + [inner] * (spec.depth - 1)
+        self.blocks = nn.ModuleList(LstmLayer(size, spec) for size in sizes)
+        self.dropout = nn.Dropout(spec.dropout)
+
+    def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
+        """The first is the embedded token once for each direction, where that is as wide (ELMo's layer 0)."""
+        yield x_NE if x_NE.shape[1] == self.spec.width else x_NE.repeat(1, self.ways)
+        course = Course.of(layout.lengths, x_NE.device)
+        seen = [x_NE] * self.ways
+        states_NW = x_NE
+        for number, block in enumerate(self.blocks):
+            said = block(seen, course)
+            before_NW, states_NW = states_NW, torch.cat(said, dim=1)
+            if self.residual and number:
+                states_NW = states_NW + before_NW
+            yield states_NW
+            dropped_NW = self.dropout(states_NW)
+            seen = [dropped_NW] * self.ways if self.joined else list(dropped_NW.chunk(self.ways, dim=1))
