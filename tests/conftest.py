@@ -29,8 +29,11 @@ settings.load_profile("quire")
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "classify": {"labels": ["bad", "good", "好"]},
+    "classify-attention": {"labels": ["bad", "good", "好"], "pool": "attention"},
+    "classify-private": {"labels": ["bad", "good", "好"], "private": 9},
 }
-"""Example settings of the components that have a field without a default; the others need no line here."""
+"""Example settings of the components that have a field without a default; the others need no line here. What stands
+behind a hyphen is another way to set one up that contract tests try too."""
 SUITED: dict[str, dict[str, Any]] = {
     "plm": {"position": "relative", "embedding_norm": False},
     "simcse": {"dropout": 0.1},
@@ -43,7 +46,7 @@ def member() -> Callable[[type[Component], str], Component]:
     """(kind, name) -> the component called so, with its defaults or the settings above."""
 
     def build(kind: type[Component], name: str) -> Component:
-        return find(kind, name).model_validate(REQUIRED.get(name, {}))
+        return find(kind, name.partition("-")[0]).model_validate(REQUIRED.get(name, {}))
 
     return build
 

@@ -3,7 +3,7 @@
 Recipes lie as YAML in `quire/recipes/`; a person's own lies anywhere. `shrunk()` is the same recipe at toy size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -12,13 +12,15 @@ from pydantic import Field, model_validator
 
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
-from quire.core.spec import Backbone, Rate, Size
+from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
+from quire.paradigms.classify import Classify
 from quire.text.context import ContextPlan
 from quire.text.cut import Cut
 from quire.text.modes import Mode
 from quire.train.optim import TrainPlan
+from quire.train.sampling import Proportional, Sampling
 from quire.tuning import Strategy
 from quire.tuning.full import Full
 
@@ -93,8 +95,17 @@ class FineTune(Settings):
     train: TrainPlan
     strategy: Strategy = Full()
     dropout: Rate = 0.1
+    pool: Pool | Literal["auto"] = "auto"
+    private: Size | None = None
+    """See `quire.paradigms.classify`."""
     epochs: Size = 20
     """At most so many passes over the labels, however large the budget is."""
+    sampling: Sampling = Proportional()
+    """Of several tasks that share the backbone: how often each has its turn."""
+
+    def classify(self, labels: Sequence[str], *, slot: str = "classify") -> Classify:
+        """What is asked for labelled texts."""
+        return Classify(labels=tuple(labels), slot=slot, dropout=self.dropout, pool=self.pool, private=self.private)
 
 
 class Recipe(Settings):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import IGNORE, Batch, Bools, Example, Passage, World
-from quire.core.heads import SequenceHead, VectorHead
+from quire.core.heads import PrivateHead, SequenceHead, VectorHead
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
 from quire.core.visibility import Causal
@@ -19,7 +19,9 @@ from quire.paradigms import Paradigm
 from quire.train.loop import planned
 
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
+WAYS = ("classify-attention", "classify-private")
 MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
+MEMBERS += [pytest.param(Paradigm, name, id=name) for name in WAYS]
 every = pytest.mark.parametrize(("kind", "name"), MEMBERS)
 Draw = Callable[[int, Rng], Passage]
 LENGTHS = (1, 2, 7, 20, 30)
@@ -103,7 +105,7 @@ def test_answers_are_the_truth_and_the_rest_is_untouched(
     objective: Objective, damaged: list[Example], model: Model, world: World
 ) -> None:
     heads = model.head_specs
-    classes = [slot for slot, head in heads.items() if isinstance(head, SequenceHead | VectorHead)]
+    classes = [slot for slot, head in heads.items() if isinstance(head, SequenceHead | PrivateHead | VectorHead)]
     marks = [slot for slot in damaged[0].answers if slot.endswith("_edges")]  # looked at, not asked
     token_slots = sorted(damaged[0].answers.keys() - {*classes, *marks})
     for example in damaged:
@@ -118,7 +120,7 @@ def test_answers_are_the_truth_and_the_rest_is_untouched(
             where = answers != IGNORE
             if slot in token_slots:
                 assert (answers[where] == example.truth[where]).all()
-            elif isinstance(head := heads.get(slot), SequenceHead):
+            elif isinstance(head := heads.get(slot), SequenceHead | PrivateHead):
                 assert ((answers[where] >= 0) & (answers[where] < head.outputs)).all()
 
 

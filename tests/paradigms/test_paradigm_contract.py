@@ -15,7 +15,7 @@ from quire.paradigms import Paradigm
 from quire.paradigms.classify import Classify
 from quire.train.loop import planned
 
-NAMES = list(catalogue(Paradigm))  # type: ignore[type-abstract]
+NAMES = [*catalogue(Paradigm), "classify-attention", "classify-private"]  # type: ignore[type-abstract]
 LABELS = ("bad", "good", "好")
 
 

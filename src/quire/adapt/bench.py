@@ -75,7 +75,7 @@ class Bench:
 
     @cached_property
     def classify(self) -> Classify:
-        return Classify(labels=self.task.labels, dropout=self.finetune.dropout)
+        return self.finetune.classify(self.task.labels)
 
     @cached_property
     def material(self) -> Material:

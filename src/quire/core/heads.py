@@ -34,6 +34,18 @@ class SequenceHead(Settings):
     pool: Pool = "first"
 
 
+class PrivateHead(Settings):
+    """Scores over `outputs` classes from a task's own LSTM, which reads tokens and what it takes of the states.
+
+    Liu et al. 2016, Model-III: see `quire.nn.private`.
+    """
+
+    kind: Literal["private"] = "private"
+    outputs: Size
+    width: Size = 50
+    dropout: Rate = 0.0
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -66,7 +78,8 @@ class VectorHead(Settings):
 
 
 HeadSpec: TypeAlias = Annotated[
-    TokenHead | SequenceHead | DetectionHead | BoundaryHead | VectorHead | QueryHead, Field(discriminator="kind")
+    TokenHead | SequenceHead | PrivateHead | DetectionHead | BoundaryHead | VectorHead | QueryHead,
+    Field(discriminator="kind"),
 ]
 Parts: TypeAlias = dict[str, HeadSpec | Backbone]
 """What an objective asks for by name: heads, and further bodies that share the embeddings."""

@@ -7,10 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quire.core.heads import BoundaryHead, DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead, VectorHead
+from quire.core.heads import (
+    BoundaryHead,
+    DetectionHead,
+    HeadSpec,
+    PrivateHead,
+    QueryHead,
+    SequenceHead,
+    TokenHead,
+    VectorHead,
+)
 from quire.core.spec import Backbone, Pool
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling
+from quire.nn.private import PrivateScores
 from quire.nn.transformer import activate
 
 
@@ -114,14 +124,16 @@ class Query(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but BoundaryScores and Query are called with states [M, W] and the token embedding. Where a head has a `pool`,
-    its states are what that makes of the sequences that are asked about.
+    All but PrivateScores, BoundaryScores and Query are called with states [M, W] and the token embedding. Where a head
+    has a `pool`, its states are what that makes of the sequences that are asked about.
     """
     match spec:
         case TokenHead():
             return TokenScores(spec, body, out=backbone)
         case SequenceHead():
             return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout, pool=spec.pool)
+        case PrivateHead():
+            return PrivateScores(body, outputs=spec.outputs, width=spec.width, dropout=spec.dropout)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():

@@ -27,6 +27,7 @@ from quire.nn.hierarchical import HierarchicalEncoder
 from quire.nn.initial import initialise
 from quire.nn.lstm import LstmEncoder
 from quire.nn.pooling import whole
+from quire.nn.private import PrivateScores
 from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
 from quire.nn.tree import TreeEncoder
@@ -198,13 +199,18 @@ class Step:
 
     def scores(self, head: str, at_K: Tensor) -> Tensor:
         """The scores [K, C] that `head` gives at asked positions, or for the sequences that they are of."""
-        module, pool = self.model.heads[head], getattr(self.model.heads[head], "pool", None)
-        if pool is None:
-            found: Tensor = module(self.states(at_K), self.table)
+        module = self.model.heads[head]
+        pool: nn.Module | None = getattr(module, "pool", None)
+        if pool is None and not isinstance(module, PrivateScores):
+            scores_KC: Tensor = module(self.states(at_K), self.table)
+            return scores_KC
+        at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
+        if pool is not None:
+            scores_KC = module(pool(self.states(at_P), owner_P, len(at_K)), self.table)
         else:
-            at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
-            found = module(pool(self.states(at_P), owner_P, len(at_K)), self.table)
-        return found
+            lengths_K = owner_P.bincount(minlength=len(at_K))
+            scores_KC = module(self.model.embed(self.batch)[at_P], self.states(at_P), lengths_K)
+        return scores_KC
 
     @property
     def table(self) -> nn.Embedding:

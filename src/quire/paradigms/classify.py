@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from quire.core.example import Example, Passage, World
-from quire.core.heads import HeadSpec, SequenceHead
-from quire.core.spec import Backbone, Pool, Rate
+from quire.core.heads import HeadSpec, PrivateHead, SequenceHead
+from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Paradigm
@@ -23,6 +23,9 @@ class Classify(Paradigm):
     pool: Pool | Literal["auto"] = "auto"
     """What is made of a text's states: `auto` leaves it to the body, whose first position may mean nothing."""
 
+    private: Size | None = None
+    """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III)."""
+
     def format(self, passages: Sequence[Passage], label: str | None, world: World) -> Example:
         example = Example.of(world.vocab, *passages)
         return example if label is None else example.label(self.slot, self.labels.index(label))
@@ -31,6 +34,8 @@ class Classify(Paradigm):
         return self.labels[int(example.answers[self.slot][0])]
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
+        if self.private:
+            return {self.slot: PrivateHead(outputs=len(self.labels), width=self.private, dropout=self.dropout)}
         pool = backbone.pool if self.pool == "auto" else self.pool
         return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout, pool=pool)}
 

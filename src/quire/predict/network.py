@@ -11,7 +11,7 @@ from quire.compress.quantize import DynamicInt8, Int8Plan
 from quire.core.config import parse
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.heads import SequenceHead
+from quire.core.heads import PrivateHead, SequenceHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
@@ -58,10 +58,11 @@ class Network(Predictor):
     def load(cls, folder: Path) -> Network:
         files = read_model(folder)
         head = files.heads.get("classify")
-        if not isinstance(head, SequenceHead):
+        if not isinstance(head, SequenceHead | PrivateHead):
             raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
         labels = tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs)))
-        task = Classify(labels=labels, dropout=head.dropout, pool=head.pool)
+        how = {"private": head.width} if isinstance(head, PrivateHead) else {"pool": head.pool}
+        task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
         length = files.extra.get("length", files.backbone.positions)
@@ -95,6 +96,7 @@ class Int8Network(Network):
         facts = {
             "backbone": self.model.spec.model_dump(),
             "pool": self.task.pool,
+            "private": self.task.private,
             "plan": self.plan.model_dump(),
             "length": self.length,
             "cut": self.how,
@@ -108,7 +110,8 @@ class Int8Network(Network):
         where = str(folder / RECORD)
         backbone = parse(Backbone, facts["backbone"], where=where)
         plan = parse(Int8Plan, facts["plan"], where=where)
-        task = parse(Classify, {"labels": facts["labels"], "pool": facts.get("pool", "auto")}, where=where)
+        asked = {name: facts[name] for name in ("labels", "pool", "private") if name in facts}
+        task = parse(Classify, asked, where=where)
         tokenizer = tokenizer_of(folder, backbone)
         model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
         model = DynamicInt8().apply(model, plan)
