@@ -65,7 +65,7 @@ def make(kind: str, network: Network) -> Predictor:
         case "network":
             return network
         case "int8":
-            return Int8Network.of(network)
+            return Int8Network.quantised(network)
     raise AssertionError(f"a new kind {kind!r}: say here how a small one is made")
 
 
@@ -147,7 +147,7 @@ def test_folders_that_hold_no_predictor(tmp_path: Path, change: Callable[[Path],
 def test_a_run_folder_gives_its_int8_model_first(tmp_path: Path, network: Network) -> None:
     network.save(tmp_path / "model")
     assert type(quire.load(tmp_path)) is Network
-    Int8Network.of(network).save(tmp_path / "model-int8")
+    Int8Network.quantised(network).save(tmp_path / "model-int8")
     assert type(quire.load(tmp_path)) is Int8Network
 
 
@@ -167,7 +167,7 @@ def test_transformers_opens_a_network_and_gives_the_same_scores(tmp_path: Path, 
 
 def test_int8_keeps_the_network_as_it_was(network: Network) -> None:
     before = {name: tensor.clone() for name, tensor in network.model.state_dict().items()}
-    small = Int8Network.of(network)
+    small = Int8Network.quantised(network)
     small.probabilities(TEXTS)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.model.state_dict().items())
     assert (np.abs(small.probabilities(TEXTS) - network.probabilities(TEXTS)) < 0.05).all()

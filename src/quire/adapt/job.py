@@ -76,7 +76,7 @@ def _in_int8(bench: Bench, chosen: Trained) -> tuple[Trained | None, Quantisatio
     for seed, (run, folder) in enumerate(zip(chosen.runs, chosen.folders, strict=True)):
         network = load(folder)
         assert isinstance(network, Network)
-        small = Int8Network.of(network)
+        small = Int8Network.quantised(network)
         home = bench.folder / "arms" / INT8 / f"seed-{seed}" / "model"
         small.save(home)
         runs.append(run.model_copy(update={"dev": bench.dev_score(small), "curve": ()}))

@@ -41,7 +41,9 @@ class Component(Settings, ABC):
         if "home" in cls.__dict__:  # a kind: the data names the member
             name, fields = _one_key(cls, data)
             return find(cls, name).model_validate(fields)
-        if not isinstance(data, Mapping):  # a member: a bare value is its first field
+        if isinstance(data, Mapping) and [*data] == [cls.name()] and isinstance(data[cls.name()], Mapping):
+            data = data[cls.name()]  # a member: what it writes
+        if not isinstance(data, Mapping):  # a bare value is its first field
             data = {next(iter(cls.model_fields), "value"): data}
         return build(data)
 

@@ -22,7 +22,7 @@ from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 from quire.train.evaluate import predict
 from quire.train.start import tokenizer_of
-from quire.train.weights import read_model, save_model
+from quire.train.weights import ModelFiles, read_model, save_model
 
 
 class Network(Predictor):
@@ -56,7 +56,11 @@ class Network(Predictor):
 
     @classmethod
     def load(cls, folder: Path) -> Network:
-        files = read_model(folder)
+        return cls.of(folder, read_model(folder))
+
+    @classmethod
+    def of(cls, folder: Path, files: ModelFiles) -> Network:
+        """What a model folder holds; BadInput where it has no classifier."""
         head = files.heads.get("classify")
         if not isinstance(head, SequenceHead | PrivateHead):
             raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
@@ -82,7 +86,7 @@ class Int8Network(Network):
         self.plan = plan
 
     @classmethod
-    def of(cls, network: Network) -> Int8Network:
+    def quantised(cls, network: Network) -> Int8Network:
         """Quantise; the network stays as it is."""
         plan = DynamicInt8().plan(network.model)
         small = DynamicInt8().apply(network.model, plan)
