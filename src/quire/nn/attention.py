@@ -56,6 +56,12 @@ class Run:
             return self.given
         return additive(self.sees, self.length, self.device)
 
+    def within(self, radius: int) -> Run:
+        """The same, where a position sees `radius` neighbours on either side at most."""
+        window = Window(radius)
+        given = None if self.given is None else self.given + additive(window, self.length, self.device)
+        return replace(self, sees=self.sees & window, given=given)
+
     @cached_property
     def band(self) -> Band | None:
         """The blocks of a window, from the length on where they are quicker than a mask."""
@@ -170,7 +176,7 @@ class Layout:
     def within(self, radius: int) -> Layout:
         """The same, where a position sees `radius` neighbours on either side at most; made once."""
         if radius not in self._local:
-            runs = [replace(r, sees=r.sees & Window(radius)) if r.length > radius + 1 else r for r in self.runs]
+            runs = [run.within(radius) if run.length > radius + 1 else run for run in self.runs]
             self._local[radius] = Layout(runs, self.positions, self.segments, radius=radius, rotations=self._rotations)
         return self._local[radius]
 
@@ -213,13 +219,16 @@ class Attention(nn.Module):
 
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""
-        projected = self.project(x_NW, layout)
-        # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
-        pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in projected), strict=True)
-        mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
-        mixed_NW = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        mixed_NW = self.mixed(*self.project(x_NW, layout), layout)
         joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
         return joined
+
+    def mixed(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, layout: Layout) -> Tensor:
+        """[N, W]: what each position takes from those of its sequence that it sees, heads side by side."""
+        # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
+        pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
+        mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def project(self, x_NW: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [N, H, D], ready to be mixed."""
