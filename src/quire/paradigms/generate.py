@@ -7,43 +7,33 @@ L = - mean over hidden target tokens of log p(token | source, what is shown of t
 Learnt is to fill in hidden tokens of the target, the final [SEP] among them, which is how the model learns to stop.
 Written is a token at a time: a [MASK] behind what there is, filled in, and so on until [SEP].
 
-Legend: L positions of one sequence, H hypotheses, V vocabulary.
+Legend: L positions of one sequence, S sources, R rows (a text each that is being written), V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.example import Batch, Example, Ints, Passage, World
+from quire.core.example import Batch, Example, Passage, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
+from quire.core.search import Search, Written
 from quire.core.spec import Backbone, Count
 from quire.core.visibility import Prefix
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Model, Packed, Step
+from quire.nn.search import found
+from quire.nn.writer import Ends
 from quire.noise.rewrite import InPlace, Mask
 from quire.noise.select import Exact, Select
 from quire.objectives.base import Objective
 
 AT_ONCE = 64
-"""Hypotheses in one forward pass: what is written does not depend on it, memory does."""
-
-Hypothesis: TypeAlias = tuple[float, tuple[int, ...]]
-"""The sum of log p of its tokens, and the tokens, [SEP] included."""
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What was written for a source: tokens [L] without [SEP], their score, and whether [SEP] came in time."""
-
-    tokens: Ints
-    score: float
-    finished: bool
+"""Texts in one forward pass: what is written does not depend on it, memory does."""
 
 
 class Generate(Objective):
@@ -60,10 +50,11 @@ class Generate(Objective):
 
     def format(self, source: Passage, target: Passage, world: World) -> Example:
         """One pair, of which the target and its [SEP] may be hidden."""
-        laid = self._opened(source, target, world)
+        laid = self.opened(source, target, world)
         return replace(laid, free=np.arange(len(laid)) >= len(source) + 2)
 
-    def _opened(self, source: Passage, written: Passage, world: World) -> Example:
+    def opened(self, source: Passage, written: Passage, world: World) -> Example:
+        """Source and target as the model sees them; what of them may be hidden is not said yet."""
         vocab, (one, two) = world.vocab, self.segments
         parts = (vocab.cls, one), (source, one), (vocab.sep, one), (written, two), (vocab.sep, two)
         return replace(Example.laid(vocab, *parts), sees=Prefix(len(source) + 2))
@@ -85,7 +76,6 @@ class Generate(Objective):
     def health(self, step: Step) -> Mapping[str, float]:
         return token_health(step.logits(self.slot, head=self.head), step.answers(self.slot))
 
-    @torch.inference_mode()
     def generate(
         self,
         model: Model,
@@ -95,50 +85,49 @@ class Generate(Objective):
         limit: int,
         beam: int = 1,
         length_penalty: float = 0.0,
-    ) -> list[Generated]:
+    ) -> list[Written]:
         """The best of what beam search finds for each source; with a beam of 1, the likeliest token each time.
 
-        At most `limit` tokens are written. Hypotheses are ranked by sum log p / ((5 + tokens) / 6)^length_penalty, as
-        in the release (BertForSeq2SeqDecoder; Wu et al. 2016, section 7). All special tokens but [SEP] are forbidden.
+        At most `limit` tokens are written. Texts are ranked by sum log p / ((5 + tokens) / 6)^length_penalty, as in the
+        release (BertForSeq2SeqDecoder; Wu et al. 2016, section 7). All special tokens but [SEP] are forbidden.
         BadInput for a source that leaves no room in the model's positions.
         """
         _check(sources, limit, model.spec)
-        model.eval()
-        live: list[list[Hypothesis]] = [[(0.0, ())] for _ in sources]
-        ended: list[list[Hypothesis]] = [[] for _ in sources]
+        search = Search(limit=limit, beam=beam, length_penalty=length_penalty, penalty="gnmt")
+        return found(_Filling(self, model, sources, world), Ends(search, world.vocab.sep)) if sources else []
 
-        def ranked(hypothesis: Hypothesis) -> float:
-            return hypothesis[0] / _penalty(len(hypothesis[1]), length_penalty)
 
-        for written in range(1, limit + 1):
-            asked = [(s, hypothesis) for s, beams in enumerate(live) for hypothesis in beams]
-            if not asked:
-                break
-            grown: list[list[Hypothesis]] = [[] for _ in sources]
-            opened = [self._opened(sources[s], _passage(tokens), world) for s, (_, tokens) in asked]
-            values_HB, tokens_HB = self._next(model, opened, world).topk(min(beam, world.vocab.size))
-            for (s, (score, tokens)), values, found in zip(asked, values_HB.tolist(), tokens_HB.tolist(), strict=True):
-                grown[s] += [(score + v, (*tokens, t)) for v, t in zip(values, found, strict=True) if v > -np.inf]
-            for s, candidates in enumerate(grown):
-                best = sorted(candidates, key=lambda hypothesis: -hypothesis[0])[:beam]
-                ended[s] += [h for h in best if h[1][-1] == world.vocab.sep or written == limit]
-                live[s] = [h for h in best if h[1][-1] != world.vocab.sep]
-                if ended[s] and live[s]:  # scores only fall: is there a live one that may still become the best?
-                    hope = live[s][0][0] / _penalty(limit, length_penalty)
-                    live[s] = live[s] if hope > max(map(ranked, ended[s])) else []
-        return [_generated(best, ranked(best), world.vocab.sep) for best in (max(e, key=ranked) for e in ended)]
+class _Filling:
+    """Tells a token by filling in a [MASK] behind what is written; all is computed anew each time (`nn.writer`)."""
 
-    def _next(self, model: Model, opened: Sequence[Example], world: World) -> Tensor:
-        """log p [H, V] of the token behind each; their last position, a [SEP], becomes the [MASK] that is filled in."""
-        rows, device = [], next(model.parameters()).device
-        allowed = torch.from_numpy(np.append(world.vocab.ordinary, world.vocab.sep)).to(device)
-        forbidden = torch.ones(model.spec.vocab, dtype=torch.bool, device=device).index_fill_(0, allowed, False)
-        for start in range(0, len(opened), AT_ONCE):
-            masked = [_masked(example, world.vocab.mask) for example in opened[start : start + AT_ONCE]]
-            batch = Batch.pack([example.label(self.slot, 0, at=len(example) - 1) for example in masked])
-            logits_HV = Step(model, Packed(batch, device)).logits(self.slot, head=self.head)
-            rows.append(logits_HV[torch.from_numpy(np.argsort(batch.order)).to(device)])
-        return torch.cat(rows).float().masked_fill(forbidden, -torch.inf).log_softmax(dim=-1)
+    def __init__(self, task: Generate, model: Model, sources: Sequence[Passage], world: World) -> None:
+        self.task, self.model, self.world = task, model.eval(), world
+        self.rows: list[tuple[Passage, tuple[int, ...]]] = [(source, ()) for source in sources]
+
+    def start(self) -> Tensor:
+        """log p [S, V] of the first token behind each source."""
+        return self._told()
+
+    def next(self, tokens_R: Tensor) -> Tensor:
+        """log p [R, V] of what comes behind one more token in each row."""
+        self.rows = [(s, (*written, t)) for (s, written), t in zip(self.rows, tokens_R.tolist(), strict=True)]
+        return self._told()
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i goes on from what row rows[i] has."""
+        self.rows = [self.rows[row] for row in rows.tolist()]
+
+    def _told(self) -> Tensor:
+        told, vocab, device = [], self.world.vocab, next(self.model.parameters()).device
+        allowed = torch.from_numpy(np.append(vocab.ordinary, vocab.sep)).to(device)
+        forbidden = torch.ones(self.model.spec.vocab, dtype=torch.bool, device=device).index_fill_(0, allowed, False)
+        for start in range(0, len(self.rows), AT_ONCE):
+            opened = [self.task.opened(s, _passage(w), self.world) for s, w in self.rows[start : start + AT_ONCE]]
+            masked = [_masked(example, vocab.mask) for example in opened]
+            batch = Batch.pack([example.label(self.task.slot, 0, at=len(example) - 1) for example in masked])
+            logits_RV = Step(self.model, Packed(batch, device)).logits(self.task.slot, head=self.task.head)
+            told.append(logits_RV[torch.from_numpy(np.argsort(batch.order)).to(device)])
+        return torch.cat(told).float().masked_fill(forbidden, -torch.inf).log_softmax(dim=-1)
 
 
 def _check(sources: Sequence[Passage], limit: int, backbone: Backbone) -> None:
@@ -150,17 +139,6 @@ def _check(sources: Sequence[Passage], limit: int, backbone: Backbone) -> None:
                 f"generate: source {number} has {len(source)} tokens, which with [CLS], [SEP] and {limit} to write are "
                 f"{needed}; the model has {backbone.positions} positions: cut the source or lower `limit`"
             )
-
-
-def _penalty(tokens: int, exponent: float) -> float:
-    penalty: float = ((5 + tokens) / 6) ** exponent
-    return penalty
-
-
-def _generated(best: Hypothesis, score: float, sep: int) -> Generated:
-    tokens = np.array(best[1], dtype=np.int64)
-    finished = bool(tokens[-1] == sep)
-    return Generated(tokens[:-1] if finished else tokens, score, finished)
 
 
 def _passage(tokens: Sequence[int]) -> Passage:
