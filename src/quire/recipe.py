@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
+from quire.core.heads import LayerMix
 from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
@@ -96,6 +97,7 @@ class FineTune(Settings):
     strategy: Strategy = Full()
     dropout: Rate = 0.1
     pool: Pool | Literal["auto"] = "auto"
+    mix: LayerMix = "none"
     private: Size | None = None
     """See `quire.paradigms.classify`."""
     epochs: Size = 20
@@ -105,7 +107,8 @@ class FineTune(Settings):
 
     def classify(self, labels: Sequence[str], *, slot: str = "classify") -> Classify:
         """What is asked for labelled texts."""
-        return Classify(labels=tuple(labels), slot=slot, dropout=self.dropout, pool=self.pool, private=self.private)
+        how = {"dropout": self.dropout, "pool": self.pool, "mix": self.mix, "private": self.private}
+        return Classify.model_validate({"labels": tuple(labels), "slot": slot, **how})
 
 
 class Recipe(Settings):

@@ -87,9 +87,11 @@ def test_saved_and_loaded_it_answers_the_same(predictor: Predictor, tmp_path: Pa
     assert np.array_equal(quire.load(tmp_path / "again").probabilities(TEXTS), predictor.probabilities(TEXTS))
 
 
-@pytest.mark.parametrize("task", [Classify(labels=LABELS, pool="attention"), Classify(labels=LABELS, private=7)])
+@pytest.mark.parametrize(
+    "task", [Classify(labels=LABELS, pool="attention", mix="plain"), Classify(labels=LABELS, private=7)]
+)
 @pytest.mark.parametrize("kind", ["network", "int8"])
-def test_how_a_text_is_pooled_is_kept(kind: str, task: Classify, network: Network, tmp_path: Path) -> None:
+def test_how_a_text_is_read_is_kept(kind: str, task: Classify, network: Network, tmp_path: Path) -> None:
     spec = network.model.spec
     model = Model(spec, task.parts(spec, World(network.tokenizer.vocab)), seed=3)
     made = make(kind, Network(model, task, network.tokenizer, length=30, how="head"))

@@ -24,7 +24,7 @@ from quire.core.heads import (
     TokenHead,
     VectorHead,
 )
-from quire.core.spec import Backbone, Pool
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.text.tokenizers import Tokenizer
 from quire.train.convert import export_tensors
@@ -128,11 +128,14 @@ def test_every_backbone_and_head_reads_back_equal(tmp_path: Path, name: str, hea
     Model(files.backbone, files.heads).load_state_dict(dict(files.state))  # names are the model's own
 
 
-@pytest.mark.parametrize(("pool", "architecture"), [("first", "BertForSequenceClassification"), ("mean", "BertModel")])
-def test_a_classifier_goes_to_transformers_from_the_first_position_alone(
-    tmp_path: Path, pool: Pool, architecture: str
+@pytest.mark.parametrize(
+    ("change", "architecture"),
+    [({}, "BertForSequenceClassification"), ({"pool": "mean"}, "BertModel"), ({"mix": "plain"}, "BertModel")],
+)
+def test_a_classifier_goes_to_transformers_from_the_last_first_state_alone(
+    tmp_path: Path, change: dict[str, str], architecture: str
 ) -> None:
-    heads: dict[str, HeadSpec] = {"classify": SequenceHead(outputs=3, pool=pool)}
+    heads: dict[str, HeadSpec] = {"classify": SequenceHead(outputs=3).model_copy(update=change)}
     state = save(tmp_path / "m", BERT, heads)
     assert json.loads((tmp_path / "m" / "config.json").read_text())["architectures"] == [architecture]
     files = read_model(tmp_path / "m")

@@ -7,6 +7,9 @@ from pydantic import Field
 from quire.core.config import Settings
 from quire.core.spec import Backbone, Pool, Rate, Size
 
+LayerMix: TypeAlias = Literal["none", "plain", "norm"]
+"""A learned mix of all layers in place of the last one; `norm`: of layers normed over the batch (`quire.nn.mix`)."""
+
 
 class TokenHead(Settings):
     """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
@@ -32,6 +35,7 @@ class SequenceHead(Settings):
     outputs: Size
     dropout: Rate = 0.1
     pool: Pool = "first"
+    mix: LayerMix = "none"
 
 
 class PrivateHead(Settings):

@@ -18,6 +18,7 @@ from quire.core.heads import (
     VectorHead,
 )
 from quire.core.spec import Backbone, Pool
+from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling
 from quire.nn.private import PrivateScores
@@ -50,12 +51,13 @@ class TokenScores(nn.Module):
 class SequenceScores(nn.Module):
     """out(dropout(tanh(pooler(x)))) of the first position, or of all (`pool`): BERT's classifier, its NSP head."""
 
-    def __init__(self, spec: Backbone, *, outputs: int, dropout: float, pool: Pool) -> None:
+    def __init__(self, spec: Backbone, head: SequenceHead) -> None:
         super().__init__()
-        self.pool = build_pooling(pool, spec.width)
+        self.mix = None if head.mix == "none" else Mix(spec.layers, norm=head.mix == "norm")
+        self.pool = build_pooling(head.pool, spec.width)
         self.pooler = nn.Linear(spec.width, spec.width)
-        self.out = nn.Linear(spec.width, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(spec.width, head.outputs)
+        self.dropout = nn.Dropout(head.dropout)
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         scores: Tensor = self.out(self.dropout(torch.tanh(self.pooler(x_MW))))
@@ -125,13 +127,13 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
     All but PrivateScores, BoundaryScores and Query are called with states [M, W] and the token embedding. Where a head
-    has a `pool`, its states are what that makes of the sequences that are asked about.
+    has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of the sequences asked about.
     """
     match spec:
         case TokenHead():
             return TokenScores(spec, body, out=backbone)
         case SequenceHead():
-            return SequenceScores(body, outputs=spec.outputs, dropout=spec.dropout, pool=spec.pool)
+            return SequenceScores(body, spec)
         case PrivateHead():
             return PrivateScores(body, outputs=spec.outputs, width=spec.width, dropout=spec.dropout)
         case DetectionHead():

@@ -64,9 +64,18 @@ class Model(nn.Module):
 
     def forward(self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone") -> Tensor:
         """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`."""
-        body = self.backbone if by == "backbone" else self.bodies[by]
-        states: Tensor = body(self.embed(batch), batch.layout, at_M)
+        states: Tensor = self.body(by)(self.embed(batch), batch.layout, at_M)
         return states
+
+    def layers(self, batch: Packed, *, by: str = "backbone") -> list[Tensor]:
+        """The states [N, W] on the way through the body called `by`, one for each of its `spec.layers`."""
+        return list(self.body(by).layers(self.embed(batch), batch.layout))
+
+    def body(self, name: str) -> Body:
+        """The backbone, or another body by its name."""
+        found = self.backbone if name == "backbone" else self.bodies[name]
+        assert isinstance(found, Body)
+        return found
 
     def write(self, target: Packed, states_NW: Tensor, at_M: Tensor | None = None) -> Tensor:
         """States [T, W] of the decoder that writes `target` beside sequences with these states, or [M, W]."""
@@ -161,6 +170,7 @@ class Step:
         self.notes: dict[str, Tensor] = {}
         self._states: Tensor | None = None  # [N, W]
         self._asked: Tensor | None = None  # [M, W], where the batch wants states
+        self._layers: list[Tensor] | None = None
 
     def note(self, name: str, value: Tensor) -> None:
         """A figure for the log, such as one term of a loss that is a sum: the loop writes it as `loss_{name}`."""
@@ -178,6 +188,15 @@ class Step:
         if self._states is None:
             self._states = self._computed(None)
         return self._states
+
+    def layers(self) -> list[Tensor]:
+        """The states [N, W] on the way to the last ones, and these: see `Body.layers`. Not of a decoder."""
+        if self._layers is None:
+            if self.source is not None:
+                raise ValueError("the layers of a decoder are not kept")
+            self._layers = self.model.layers(self.batch, by=self.by)
+            self._states = self._layers[-1]
+        return self._layers
 
     def _computed(self, at_M: Tensor | None) -> Tensor:
         if self.source is None:
@@ -200,13 +219,19 @@ class Step:
     def scores(self, head: str, at_K: Tensor) -> Tensor:
         """The scores [K, C] that `head` gives at asked positions, or for the sequences that they are of."""
         module = self.model.heads[head]
+        mix: nn.Module | None = getattr(module, "mix", None)
         pool: nn.Module | None = getattr(module, "pool", None)
+
+        def states(at: Tensor) -> Tensor:
+            found: Tensor = self.states(at) if mix is None else mix(self.layers())[at]
+            return found
+
         if pool is None and not isinstance(module, PrivateScores):
-            scores_KC: Tensor = module(self.states(at_K), self.table)
+            scores_KC: Tensor = module(states(at_K), self.table)
             return scores_KC
         at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
         if pool is not None:
-            scores_KC = module(pool(self.states(at_P), owner_P, len(at_K)), self.table)
+            scores_KC = module(pool(states(at_P), owner_P, len(at_K)), self.table)
         else:
             lengths_K = owner_P.bincount(minlength=len(at_K))
             scores_KC = module(self.model.embed(self.batch)[at_P], self.states(at_P), lengths_K)

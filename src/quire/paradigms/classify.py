@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quire.core.example import Example, Passage, World
-from quire.core.heads import HeadSpec, PrivateHead, SequenceHead
+from quire.core.heads import HeadSpec, LayerMix, PrivateHead, SequenceHead
 from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
@@ -23,6 +23,8 @@ class Classify(Paradigm):
     pool: Pool | Literal["auto"] = "auto"
     """What is made of a text's states: `auto` leaves it to the body, whose first position may mean nothing."""
 
+    mix: LayerMix = "none"
+    """Whether a learned mix of all layers stands for the last one (ELMo)."""
     private: Size | None = None
     """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III)."""
 
@@ -37,7 +39,7 @@ class Classify(Paradigm):
         if self.private:
             return {self.slot: PrivateHead(outputs=len(self.labels), width=self.private, dropout=self.dropout)}
         pool = backbone.pool if self.pool == "auto" else self.pool
-        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout, pool=pool)}
+        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout, pool=pool, mix=self.mix)}
 
     def loss(self, step: Step) -> Tensor:
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))

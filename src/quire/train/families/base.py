@@ -104,7 +104,7 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
-                case SequenceHead(outputs=outputs, pool="first") if (
+                case SequenceHead(outputs=outputs, pool="first", mix="none") if (
                     slot != "pair" or outputs == 2
                 ):  # theirs has two, always
                     place = slot
