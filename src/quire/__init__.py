@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quire.predict import Predictor
+    from quire.predict.writer import Writer
 
-__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load"]
+__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_writer"]
 
 
 def load(path: str | Path) -> Predictor:
@@ -25,3 +26,10 @@ def load(path: str | Path) -> Predictor:
     from quire.predict import load as load_predictor  # torch takes seconds to import
 
     return load_predictor(path)
+
+
+def load_writer(path: str | Path) -> Writer:
+    """What writes texts in a run folder or a model folder: translations, summaries, continuations."""
+    from quire.predict import load_writer as load
+
+    return load(path)

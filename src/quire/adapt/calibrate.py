@@ -10,7 +10,6 @@ from quire.adapt.bench import Bench
 from quire.adapt.spending import Speeds, Spending, plan, seconds_of
 from quire.nn.model import Model, Packed, Step
 from quire.predict.network import Network
-from quire.train.feed import Feed
 from quire.train.loop import Job
 from quire.train.machine import counted
 from quire.train.optim import Optimizer
@@ -70,7 +69,7 @@ class StepCost(NamedTuple):
 def step_cost(model: Model, job: Job) -> StepCost:
     """The cost of an update of `job`, from a few that are made with `model`, whose weights they change."""
     model.train()
-    feed = Feed(job.examples, job.objectives, job.world, batch=job.plan.batch, seed=job.seed)
+    feed = job.feed()
     optimizer = Optimizer(job.strategy.groups(model), job.plan)
     tokens: list[int] = []
 

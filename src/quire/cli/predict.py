@@ -1,11 +1,17 @@
-"""`quire predict`."""
+"""`quire predict`: labels, or what a generator writes."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quire.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from quire.predict import Predictor
+    from quire.predict.writer import Writer
 
 app = typer.Typer()
 
@@ -17,20 +23,54 @@ def predict(
     file: Annotated[str | None, typer.Option(help="A file of texts, one a line, or a table; - is stdin.")] = None,
     text_column: Annotated[str, typer.Option(help="The column of --file that holds the text.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Of a generator: tokens written at most.")] = None,
+    beam: Annotated[int | None, typer.Option(help="Of a generator: texts that grow side by side.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of a generator: draw, the higher the wilder.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the likeliest tokens alone.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the fewest tokens of this probability.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Of a generator: a text ends before this.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of what is drawn.")] = 0,
+    stream: Annotated[bool, typer.Option(help="Of a generator: show a text while it is written.")] = False,
 ) -> None:
-    """Label texts."""
-    import json
-
-    from quire.predict import load
+    """Label texts; or, with a model that writes, translate, summarise or continue them."""
+    from quire.predict import Predictor, opened
     from quire.text.records import read_records
 
     if not texts:
         texts = [record.text for record in read_records(file or "-", text_column=text_column, label_column=None)]
     elif file:
         raise BadInput("predict: give texts or --file, not both")
-    for text, answer in zip(texts, load(model)(list(texts)), strict=True):
+    found = opened(model)
+    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    search = {"limit": limit, "beam": beam, "stop": stop}
+    asked: dict[str, Any] = {name: value for name, value in search.items() if value is not None}
+    if given := {name: value for name, value in drawn.items() if value is not None}:
+        asked["sample"] = {**given, "seed": seed}
+    if isinstance(found, Predictor):
+        if asked or stream:
+            raise BadInput(f"predict: {model} labels texts, so that {', '.join([*asked, 'stream'][:1])} means nothing")
+        _label(found, texts, as_json=as_json)
+    else:
+        _write(found.searching(asked), texts, as_json=as_json, stream=stream)
+
+
+def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> None:
+    for text, answer in zip(texts, predictor(list(texts)), strict=True):
         if as_json:
             facts = {"text": text, "label": answer.label, "probability": answer.probability}
             typer.echo(json.dumps({**facts, "probabilities": dict(answer.probabilities)}, ensure_ascii=False))
         else:
             typer.echo(f"{answer.label}\t{answer.probability:.3f}\t{' '.join(text.split())[:80]}")
+
+
+def _write(writer: "Writer", texts: Sequence[str], *, as_json: bool, stream: bool) -> None:
+    if stream:
+        for text in texts:
+            for piece in writer.stream(text):
+                typer.echo(piece, nl=False)
+            typer.echo()
+        return
+    for text, written in zip(texts, writer(list(texts)), strict=True):
+        facts: dict[str, Any] = {"text": text, "written": written.text, "score": written.score}
+        line = json.dumps({**facts, "finished": written.finished}, ensure_ascii=False)
+        typer.echo(line if as_json else written.text)

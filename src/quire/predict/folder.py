@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quire.core.errors import BadInput
+from quire.predict.base import Predictor
 
 if TYPE_CHECKING:
-    from quire.predict.base import Predictor
+    from quire.predict.writer import Writer
 
 RECORD, ARRAYS = "predictor.json", "predictor.safetensors"
 KINDS = {
@@ -31,21 +32,56 @@ KINDS = {
 
 def load(path: str | Path) -> Predictor:
     """The predictor of a run folder (what it chose to deploy), of a predictor folder, or of a model folder."""
+    found = opened(path)
+    if not isinstance(found, Predictor):
+        raise BadInput(f"{path}: writes texts instead of labelling them; open it with quire.load_writer")
+    return found
+
+
+def load_writer(path: str | Path) -> Writer:
+    """What writes in a run folder or a model folder."""
+    found = opened(path)
+    if isinstance(found, Predictor):
+        raise BadInput(f"{path}: labels texts instead of writing them; open it with quire.load")
+    return found
+
+
+def opened(path: str | Path) -> Predictor | Writer:
+    """Whatever answers texts in this folder."""
+    folder = _located(path)
+    kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
+    if kind not in KINDS:
+        raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r}; known: {', '.join(KINDS)}")
+    if kind == "network":
+        return _network(folder)
+    module, _, name = KINDS[kind].partition(":")
+    predictor: Predictor = getattr(import_module(module), name).load(folder)
+    return predictor
+
+
+def _network(folder: Path) -> Predictor | Writer:
+    """A model folder labels where it has a classifier, and writes where it has a head for that."""
+    from quire.predict.network import Network
+    from quire.predict.writer import EXTRA, Writer, writing_head
+    from quire.train.weights import read_model
+
+    files = read_model(folder)
+    if "classify" not in files.heads and (EXTRA in files.extra or writing_head(files)):
+        return Writer.of(folder, files)
+    return Network.of(folder, files)
+
+
+def _located(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; give a run folder that `quire adapt` wrote, or a model folder")
+        raise BadInput(f"{folder}: no such folder; give a run folder, or a model folder")
     for inner in ("model-int8", "model"):
         if (folder / inner).is_dir():
             folder = folder / inner
             break
     if not (folder / RECORD).is_file() and not (folder / "config.json").is_file():
-        raise BadInput(f"{folder}: holds no finished model; if `quire adapt` was stopped here, give its command again")
-    kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
-    if kind not in KINDS:
-        raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r}; known: {', '.join(KINDS)}")
-    module, _, name = KINDS[kind].partition(":")
-    predictor: Predictor = getattr(import_module(module), name).load(folder)
-    return predictor
+        raise BadInput(f"{folder}: holds no finished model; if a run was stopped here, give its command again")
+    return folder
 
 
 def write_own(

@@ -1,0 +1,198 @@
+"""A model that writes: a text for a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, overload
+
+from quire.core.config import Settings, parse
+from quire.core.errors import BadInput
+from quire.core.example import Example, Passage, World
+from quire.core.heads import TokenHead
+from quire.core.search import Search, Written
+from quire.core.spec import Backbone, Size
+from quire.nn.model import Model
+from quire.nn.search import stream, write
+from quire.paradigms.write import Write
+from quire.text.cut import Cut, cut
+from quire.text.pairs import TextPair
+from quire.text.tokenizers import Tokenizer
+from quire.train.start import tokenizer_of
+from quire.train.weights import ModelFiles, save_model
+
+AT_ONCE = 64
+"""Texts written side by side."""
+EXTRA = "writing"
+"""Where a model folder keeps its `Writing`."""
+
+
+class Writing(Settings):
+    """How a model writes: what it was taught, how much it reads, and how it searches."""
+
+    task: Write
+    length: Size
+    """Tokens of a source, special ones included, and of a target."""
+    cut: Cut = "head"
+    search: Search = Search(limit=64)
+
+    def check_room(self, backbone: Backbone) -> None:
+        """BadInput where a source and its target are longer than the model's positions."""
+        needed = self.length if self.task.by == "decoder" else 2 * self.length
+        if needed > backbone.positions:
+            run = "" if self.task.by == "decoder" else f" for each of two texts in one run are {needed}, but"
+            raise BadInput(
+                f"length {self.length}:{run} the model has {backbone.positions} positions; take "
+                f"{backbone.positions * self.length // needed} or fewer"
+            )
+
+
+@dataclass(frozen=True)
+class Text:
+    """What was written, the sum of log p of its tokens after the length penalty, and whether its end came in time."""
+
+    text: str
+    score: float
+    finished: bool
+
+
+class _How(TypedDict):
+    head: str
+    search: Search
+    end: int
+    decode: Callable[[Sequence[int]], str]
+
+
+class Writer:
+    """Model, tokenizer and a plan; called with texts, it writes."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, plan: Writing) -> None:
+        self.model, self.tokenizer, self.plan = model, tokenizer, plan
+        self.world = World(tokenizer.vocab, length=plan.length)
+
+    @overload
+    def __call__(self, texts: str) -> Text: ...
+    @overload
+    def __call__(self, texts: list[str] | tuple[str, ...]) -> list[Text]: ...
+
+    def __call__(self, texts: str | list[str] | tuple[str, ...]) -> Text | list[Text]:
+        """A text for a text, or one for each of several."""
+        if isinstance(texts, str):
+            return self([texts])[0]
+        prompts = self._prompts(texts)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # equal lengths need no masks
+        found: dict[int, Text] = {}
+        for begin in range(0, len(order), AT_ONCE):
+            here = order[begin : begin + AT_ONCE]
+            written = write(self.model, [prompts[i] for i in here], **self._how)
+            found |= {i: self._text(one) for i, one in zip(here, written, strict=True)}
+        return [found[i] for i in range(len(prompts))]
+
+    def stream(self, text: str) -> Iterator[str]:
+        """The pieces of what is written for a text, as they come."""
+        tokens: list[int] = []
+        shown = ""
+        for _, token in stream(self.model, self._prompts([text]), **self._how):
+            tokens.append(token)
+            whole = self._decoded(tokens)
+            yield whole[len(shown) :]
+            shown = whole
+
+    def searching(self, changes: Mapping[str, Any]) -> Writer:
+        """The same writer with other settings of its search; a draw leaves the beam."""
+        if not changes:
+            return self
+        alone = {"beam": 1} if "sample" in changes and "beam" not in changes else {}
+        search = parse(Search, {**self.plan.search.model_dump(), **alone, **changes}, where="search")
+        return Writer(self.model, self.tokenizer, self.plan.model_copy(update={"search": search}))
+
+    @property
+    def _how(self) -> _How:
+        return {
+            "head": self.plan.task.head,
+            "search": self.plan.search,
+            "end": self.world.vocab.sep,
+            "decode": self.tokenizer.decode,
+        }
+
+    def _prompts(self, texts: Sequence[str]) -> list[Example]:
+        for number, text in enumerate(texts, start=1):
+            if not text.strip():
+                raise BadInput(f"text {number} is empty: there is nothing to write for; give at least a word")
+        return [self.plan.task.format(passage, None, self.world) for passage in self._sources(texts)]
+
+    def _text(self, found: Written) -> Text:
+        return Text(self._decoded(found.tokens.tolist()), found.score, found.finished)
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, up to where it should stop."""
+        text = self.tokenizer.decode(tokens)
+        cuts = [place for stop in self.plan.search.stop if (place := text.find(stop)) >= 0]
+        return text[: min(cuts)] if cuts else text
+
+    def examples(self, pairs: Sequence[TextPair]) -> list[Example]:
+        """Pairs as examples to learn from."""
+        targets = self.tokenizer.encode([pair.target for pair in pairs])
+        room = self.plan.length - 1
+        return [
+            self.plan.task.format(source, target[:room], self.world)
+            for source, target in zip(self._sources([pair.source for pair in pairs]), targets, strict=True)
+        ]
+
+    def cut_share(self, texts: Sequence[str]) -> float:
+        """The share of texts that are longer than what is read."""
+        room = self.plan.length - self.plan.task.specials
+        return sum(len(passage) > room for passage in self.tokenizer.encode(texts)) / len(texts)
+
+    def _sources(self, texts: Sequence[str]) -> list[Passage]:
+        room = self.plan.length - self.plan.task.specials
+        return [cut(passage, limit=room, how=self.plan.cut) for passage in self.tokenizer.encode(texts)]
+
+    def save(self, folder: Path, *, card: str) -> None:
+        """Write a model folder that `quire.load_writer` opens."""
+        save_model(
+            folder,
+            backbone=self.model.spec,
+            heads=self.model.head_specs,
+            state=self.model.state_dict(),
+            labels=None,
+            tokenizer_saver=self.tokenizer.save,
+            pad=self.tokenizer.vocab.pad,
+            card=card,
+            extra={EXTRA: self.plan.model_dump(mode="json")},
+        )
+
+    @classmethod
+    def of(cls, folder: Path, files: ModelFiles) -> Writer:
+        """What a model folder holds; BadInput where nothing in it writes."""
+        if EXTRA in files.extra:
+            plan = parse(Writing, files.extra[EXTRA], where=f"{folder}: {EXTRA}")
+        else:
+            half = max(files.backbone.positions // 2, 2)
+            plan = Writing(task=task_of(files, where=str(folder)), length=half, search=Search(limit=min(64, half - 1)))
+        parts = {plan.task.head: files.heads[plan.task.head]}
+        model = Model(files.backbone, parts)
+        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        return cls(model.eval(), tokenizer_of(folder, files.backbone), plan)
+
+
+def task_of(files: ModelFiles, *, where: str) -> Write:
+    """How the writer in these files goes on with a text as it stands; BadInput where nothing writes."""
+    found = writing_head(files)
+    if found is None:
+        raise BadInput(
+            f"{where}: nothing in this model writes: it has no decoder and no language model's head; pre-train one "
+            "with `quire pretrain`, for instance bart-base or gpt2"
+        )
+    head, spec = found
+    return Write(head=head, spec=spec, by="decoder" if spec.of == "decoder" else "body", parted=False)
+
+
+def writing_head(files: ModelFiles) -> tuple[str, TokenHead] | None:
+    """The head of these files that writes: one of the decoder, or of a language model."""
+    for slot, head in files.heads.items():
+        if isinstance(head, TokenHead) and head.of == "decoder":
+            return slot, head
+    lm = files.heads.get("lm")
+    return ("lm", lm) if isinstance(lm, TokenHead) else None

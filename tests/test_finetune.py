@@ -1,0 +1,142 @@
+"""Fine-tuning a generator, end to end: a small network learns to reverse words, is stopped, goes on, and is used."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import quire
+from quire import recipe
+from quire.cli import app
+from quire.core.errors import BadInput, Stopped
+from quire.finetune import Outcome, finetune
+from quire.train.signals import StopRequest
+
+WORDS = ["lamp", "chair", "kettle", "box"]
+RECIPE = (
+    "{cite: x, survey: x, objectives: [lm], train: {steps: 1}, backbone: {segments: 0, dropout: 0, init_std: 0.1, %s}}"
+)
+DECODER, BODY = (RECIPE % field for field in ("decoder: 1", "norm_first: true, init: gpt2"))
+
+
+@pytest.fixture(autouse=True)
+def toy_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recipe.SIZES, "tiny", (1, 48, 4, 96))
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pairs that turn words round, and recipes of two kinds of writers."""
+    draw = random.Random(0)
+    for name, count in (("train", 160), ("dev", 10), ("test", 20)):
+        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = [draw.choices(WORDS, k=draw.randint(1, 3)) for _ in range(count)]
+            csv.writer(file).writerows([("there", "back"), *((" ".join(r), " ".join(r[::-1])) for r in rows)])
+    (tmp_path / "decoder.yaml").write_text(DECODER, encoding="utf-8")
+    (tmp_path / "body.yaml").write_text(BODY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(out: str, *, kind: str = "decoder", epochs: int = 18, stop: StopRequest | None = None) -> Outcome:
+    return finetune(
+        "train.csv",
+        dev="dev.csv",
+        test="test.csv",
+        source_column="there",
+        target_column="back",
+        recipe=f"{kind}.yaml",
+        vocab=60,
+        epochs=epochs,
+        batch=16,
+        lr=5e-3,
+        length=16 if kind == "decoder" else 12,
+        out=out,
+        stop=stop,
+    )
+
+
+@pytest.mark.parametrize("kind", ["decoder", "body"])
+def test_a_writer_learns_and_is_used(person: Path, kind: str) -> None:
+    outcome = run("run", kind=kind)
+    assert outcome.pairs == {"train": 160, "dev": 10, "test": 20}
+    assert outcome.scores["test"]["chrf"] > 60
+    assert outcome.scores["test"]["rougeL"] > 60
+    assert outcome.leaks > 0  # so few words: most sources were seen
+    lines = [json.loads(line) for line in Path("run/written.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["where"] for line in lines[:2]] == ["test.csv:2", "test.csv:3"]
+    writer = quire.load_writer("run")
+    written = writer([line["source"] for line in lines])
+    assert [text.text for text in written] == [line["written"] for line in lines]
+    assert "".join(writer.stream(lines[3]["source"])) == lines[3]["written"]
+    assert run("run", kind=kind) == outcome  # nothing is made twice
+
+
+def test_a_run_that_is_stopped_and_goes_on_gives_the_same_weights(person: Path) -> None:
+    stop = StopRequest()
+    run("whole", epochs=1)
+    stop.note(15, None)
+    with pytest.raises(Stopped, match="after step 1;"):
+        run("parts", epochs=1, stop=stop)
+    run("parts", epochs=1)
+    whole, parts = (Path(name, "model", "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_the_command_tells_scores_and_predict_writes(person: Path) -> None:
+    runner = CliRunner()
+    columns = ["--source-column", "there", "--target-column", "back"]
+    sizes = ["--vocab", "60", "--epochs", "1", "--length", "16"]
+    given = ["--train", "train.csv", "--test", "test.csv", "--recipe", "decoder.yaml", "--out", "run"]
+    told = runner.invoke(app, ["finetune", *given, *columns, *sizes])
+    assert told.exit_code == 0, told.output
+    assert told.stdout.split()[:6] == ["pairs", "bleu", "chrf", "rouge1", "rouge2", "rougeL"]
+    assert "test sources also stand in train or dev" in told.stdout
+    for how in ([], ["--beam", "2"], ["--temperature", "0.8", "--top-k", "5", "--top-p", "0.9"], ["--stream"]):
+        found = runner.invoke(app, ["predict", "run", "lamp chair", "--limit", "4", *how])
+        assert found.exit_code == 0, found.output
+        assert len(found.stdout.splitlines()) == 1
+    answer = json.loads(runner.invoke(app, ["predict", "run", "lamp chair", "--json"]).stdout)
+    assert answer.keys() == {"text", "written", "score", "finished"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipe": None}, "give exactly one of --start .* and --recipe"),
+        ({"recipe": "minilm-adapt"}, "starts from the base 'minilm'; give that as --start"),
+        ({"beam": 0}, "beam 0: take 1, which is greedy, or more"),
+        ({"limit": 40}, "limit 40: write fewer tokens than length 16"),
+        ({"target_column": "bak"}, r"train\.csv: no column 'bak'; did you mean 'back'\?"),
+        ({"train": "nowhere.csv"}, r"nowhere\.csv: no such file"),
+        ({"epochs": 0}, r"finetune\.epochs: .* greater than 0"),
+        ({"recipe": None, "start": "minilm"}, "minilm: nothing in this model writes: it has no decoder and no"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(person: Path, change: dict[str, object], says: str) -> None:
+    given: dict[str, object] = {
+        "train": "train.csv",
+        "source_column": "there",
+        "target_column": "back",
+        "recipe": "decoder.yaml",
+        "length": 16,
+        "vocab": 60,
+        "out": "run",
+    }
+    with pytest.raises(BadInput, match=says) as caught:
+        finetune(**{**given, **change})  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not (person / "run").exists()
+
+
+def test_a_body_that_cannot_hold_both_texts_is_refused(person: Path) -> None:
+    with pytest.raises(BadInput, match=r"length 40: for each of two texts in one run are 80, but the model has 64"):
+        finetune("train.csv", source_column="there", target_column="back", recipe="body.yaml", length=40, out="run")
+
+
+def test_a_folder_that_labels_does_not_write(person: Path) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        quire.load_writer("nowhere")
