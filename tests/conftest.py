@@ -15,6 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import torch
 
+from quire.core.bodies import Lstm
 from quire.core.catalogue import Component, find
 from quire.core.example import Passage, Vocab, World
 from quire.core.random import Rng, rng
@@ -39,6 +40,10 @@ SUITED: dict[str, dict[str, Any]] = {
     "simcse": {"dropout": 0.1},
 }
 """What the backbone must have for an objective; for the others any will do."""
+BODIES: dict[str, Backbone] = {
+    "bilm": Lstm(vocab=60, width=192, embedding=96, positions=64, dropout=0.0, directions="apart"),
+}
+"""Those that stand on another kind of body."""
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +92,7 @@ def tiny() -> Backbone:
 @pytest.fixture(scope="session")
 def suited(tiny: Backbone) -> Callable[[str], Backbone]:
     """The name of an objective -> the tiny backbone, changed where that objective needs it."""
-    return lambda name: tiny.model_copy(update=SUITED.get(name, {}))
+    return lambda name: BODIES.get(name, tiny.model_copy(update=SUITED.get(name, {})))
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,20 @@ def test_a_recipe_at_full_size_has_as_many_parameters_as_published(name: str, pa
         assert Model(found.backbone, heads).parameter_count() == parameters
 
 
+def test_elmo_at_full_size_has_the_parameters_of_its_parts() -> None:
+    """bilm-tf's, but for a second bias in each gate, which torch has."""
+    found, vocab = recipe.load("elmo"), Vocab(size=9, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset())
+    assert found.backbone
+    spans = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
+    filters, highway = sum(n * (16 * k + 1) for k, n in spans), 2 * (2048 * 2048 + 2048)
+    characters = 261 * 16 + filters + 2 * highway + 2048 * 512 + 512
+    layer = 4 * 4096 * (512 + 512 + 2) + 4096 * 512  # of one direction: gates, and the projection without a bias
+    softmax = 793_471 * (512 + 1)
+    heads = planned(found.objectives, found.backbone, World(vocab))
+    with patch("quire.nn.model.initialise"):
+        assert Model(found.backbone, heads).parameter_count() == characters + 4 * layer + softmax
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"no recipe named 'bert-bas'; did you mean 'bert-base'\?"):
         recipe.load("bert-bas")

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from quire.core.bodies import Lstm
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
 from quire.core.example import Vocab, World
 from quire.core.heads import BoundaryHead, TokenHead
+from quire.nn.characters import SPELLINGS
 from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import parallel, writing
@@ -25,6 +27,7 @@ from quire.text.modes import Mixed
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
+from quire.text.spelling import spellings
 from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus, Examples
@@ -122,6 +125,9 @@ class Material:
             assert self.recipe.backbone
             sized = self.recipe.backbone.model_copy(update={"vocab": self.tokenizer.vocab.size})
             found = ModelFiles(sized, heads={}, state={})
+        if isinstance(found.backbone, Lstm) and (plan := found.backbone.characters):
+            spelled = torch.from_numpy(spellings(self.tokenizer, longest=plan.longest))
+            found = replace(found, state={**found.state, SPELLINGS: spelled})
         if (length := self.recipe.data.length) > found.backbone.positions:
             raise BadInput(f"data.length {length}: the model has {found.backbone.positions} positions; take fewer")
         if self.recipe.data.shape == "context-pairs" and found.backbone.position != "relative":

@@ -135,7 +135,7 @@ def test_the_loss_is_a_finite_scalar_that_reaches_every_part(
     found = _gradients(loss, model)
     assert found.keys() == {name for name, _ in model.named_parameters()}
     assert all(torch.isfinite(grad).all() for grad in found.values())
-    for name in ("backbone.embeddings.tokens.weight", "backbone.blocks.0.attention.qkv.weight"):
+    for name in ("backbone.embeddings.tokens.weight", next(n for n in found if n.startswith("backbone.blocks.0."))):
         assert found[name].any(), name
     assert all(grad.any() for name, grad in found.items() if name.startswith("heads."))
 

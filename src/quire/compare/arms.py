@@ -174,8 +174,7 @@ def control(bench: Bench, name: str) -> ArmPlan:
     """The network of the arm called `name`, fine-tuned from random weights: what pre-training has to beat."""
 
     def train(_: Bench, seed: int, home: Path) -> tuple[Predictor, Run]:
-        files = ModelFiles(bench.material.files.backbone, heads={}, state={})
-        return fine_tune(bench, files, seed=seed, home=home, title=f"not pre-trained, seed {seed}")
+        return fine_tune(bench, bench.material.files, seed=seed, home=home, title=f"not pre-trained, seed {seed}")
 
     how = f"The network of {name} with random weights, fitted to the labels alone."
     return ArmPlan("scratch", "not pre-trained", how, train)

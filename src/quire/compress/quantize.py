@@ -37,7 +37,7 @@ class DynamicInt8(Compressor[Int8Plan]):
         named = dict(model.backbone.named_modules(prefix="backbone"))
         return Int8Plan(
             linears=tuple(name for name, module in named.items() if isinstance(module, nn.Linear)),
-            tables=("backbone.embeddings.tokens",),
+            tables=tuple(name for name in ("backbone.embeddings.tokens",) if isinstance(named[name], nn.Embedding)),
             reduce_range=not torch.cpu._is_vnni_supported(),
         )
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from quire.core.config import Settings
 from quire.core.spec import Backbone, Count, Pool, Rate, Size
 from quire.core.visibility import Causal, Full, Visibility
 
@@ -94,6 +95,28 @@ class Cnn(Plain):
     """From the second layer on, what a layer says is added to what it read."""
 
 
+ALPHABET = 261
+"""Ids of characters: none, 256 bytes of UTF-8, and where a word and a text begin and end."""
+
+
+class Characters(Settings):
+    """Token vectors from the characters of tokens (`quire.nn.characters`); the defaults are ELMo's."""
+
+    width: Size = 16
+    filters: Annotated[tuple[tuple[Size, Size], ...], Field(min_length=1)] = (
+        *((1, 32), (2, 32), (3, 64), (4, 128)),
+        *((5, 256), (6, 512), (7, 1024)),
+    )
+    """Characters that a filter spans, and how many there are of that span."""
+    highways: Count = 2
+    longest: Annotated[int, Field(ge=3)] = 50
+    """Characters of a word, with its two ends; what is longer is cut."""
+
+    def resized(self, share: float) -> "Characters":
+        """With `share` of the filters, of each span one at least."""
+        return self.model_copy(update={"filters": tuple((k, max(round(n * share), 1)) for k, n in self.filters)})
+
+
 class Lstm(Plain):
     """Layers of LSTMs (Hochreiter and Schmidhuber 1997; `quire.nn.lstm`). `width` is that of all directions together.
 
@@ -104,7 +127,7 @@ class Lstm(Plain):
 
     called: ClassVar[str] = "an LSTM"
     pool: ClassVar[Pool] = "max"
-    tells: ClassVar[str] = "it reads to the right, and from the right where it has two directions"
+    tells: ClassVar[str] = "an LSTM with two directions reads back as well, and no other mask is known to one"
     meaningless: ClassVar[frozenset[str]] = _all_but("depth", "decoder")
     kind: Literal["lstm"] = "lstm"
     depth: Size = 2
@@ -113,6 +136,8 @@ class Lstm(Plain):
     """Cells of a direction, where a projection leads from them to its share of the width (Sak et al. 2014)."""
     residual: bool = False
     """From the second layer on, what a layer says is added to what it read (ELMo)."""
+    characters: Characters | None = None
+    """What stands for a table of tokens, if anything."""
 
     @model_validator(mode="after")
     def _halves_fit(self) -> Self:
@@ -134,8 +159,10 @@ class Lstm(Plain):
 
     def resized(self, *, depth: int, width: int, heads: int, ffn: int, positions: int, vocab: int) -> Self:
         small = super().resized(depth=depth, width=width, heads=heads, ffn=ffn, positions=positions, vocab=vocab)
-        cells = self.cells and max(round(self.cells * width / self.width), width // self.ways + 1)
-        return small.model_copy(update={"cells": cells})
+        share = width / self.width
+        cells = self.cells and max(round(self.cells * share), width // self.ways + 1)
+        characters = self.characters and self.characters.resized(share)
+        return small.model_copy(update={"cells": cells, "characters": characters})
 
 
 class Tree(Plain):

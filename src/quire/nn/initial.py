@@ -6,8 +6,8 @@ gpt2  the same, but positions from N(0, std / 2), and what is added to the resid
 t5    embeddings from N(0, 1), every other matrix from N(0, 1 / inputs), queries smaller by sqrt(D) in place of the
       scaled score (Raffel et al. 2020, and mesh-tensorflow's initialisers as transformers has them)
 
-fan_in  tables and vectors from N(0, std), every other matrix or filter from N(0, 1 / inputs): no norm stands in these
-      bodies that would make up for small weights (LeCun et al. 1998, section 4.6)
+fan_in  every matrix, filter and table from N(0, 1 / inputs), a table's being its width, and vectors from N(0, std): for
+      bodies in which no norm makes up for small weights (LeCun et al. 1998, section 4.6)
 
 Biases are 0, gains 1, but for those of modules that say otherwise: see `Begins`.
 """
@@ -54,8 +54,7 @@ def _std(name: str, parameter: Tensor, spec: Backbone) -> float:
         case "bert":
             return spec.init_std
         case "fan_in":
-            drawn = parameter.ndim < 2 or "embeddings" in name
-            return spec.init_std if drawn else math.sqrt(len(parameter) / parameter.numel())
+            return spec.init_std if parameter.ndim < 2 else math.sqrt(len(parameter) / parameter.numel())
         case "gpt2":
             if name.endswith("embeddings.positions.weight"):
                 return spec.init_std / 2

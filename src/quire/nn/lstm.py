@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import PackedSequence
 from quire.core.bodies import Lstm
 from quire.nn.attention import Layout
 from quire.nn.body import Body
+from quire.nn.characters import CharacterTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,8 @@ class LstmEncoder(Body):
     """`depth` layers, whose directions read each other's states, or never meet (`directions`)."""
 
     def __init__(self, spec: Lstm, *, shares_embeddings: bool = False) -> None:
-        super().__init__(spec, shares_embeddings=shares_embeddings, project=False)
+        spelled = None if spec.characters is None or shares_embeddings else CharacterTable(spec, spec.characters)
+        super().__init__(spec, shares_embeddings=shares_embeddings, tokens=spelled, project=False)
         self.joined, self.residual, self.ways = spec.directions == "joined", spec.residual, spec.ways
         inner = spec.width if self.joined else spec.width // spec.ways
         sizes = [spec.embedding_width] + [inner] * (spec.depth - 1)

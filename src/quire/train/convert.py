@@ -179,11 +179,16 @@ def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:
     return row.joined([checked(named, name, row.their_shape, where) for name in row.theirs])
 
 
-def checked(named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], where: Path) -> Tensor:
-    """The tensor `name` in float32, or a BadInput that says why it cannot be a weight of this shape."""
+def checked(
+    named: Mapping[str, Tensor], name: str, shape: tuple[int, ...], where: Path, *, whole: bool = False
+) -> Tensor:
+    """The tensor `name` in float32, or as the `whole` numbers it holds; else a BadInput that says why it cannot be a
+    weight of this shape."""
     tensor = _found(named, name, where)
     if tuple(tensor.shape) != shape:
         raise BadInput(f"{where}: {name!r} has the shape {list(tensor.shape)}, config.json asks for {list(shape)}")
+    if whole and tensor.dtype == torch.int64:
+        return tensor
     if tensor.dtype not in _FLOATS:
         raise BadInput(f"{where}: {name!r} holds {tensor.dtype}; only float weights can be read, not quantized ones")
     tensor = tensor.float()

@@ -72,11 +72,12 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
 def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
     """The same weights with a row more for each entry of `pieces`: the mean of the rows of those old tokens.
 
-    The bias of a token head goes along. What a new word means to the model is then what its pieces meant.
+    The bias of a token head goes along, and its own table, if any. What a new word means to the model is then what its
+    pieces meant.
     """
     state = dict(files.state)
     for name, tensor in files.state.items():
-        if name == "backbone.embeddings.tokens.weight" or re.fullmatch(r"heads\.[^.]+\.bias", name):
+        if name == "backbone.embeddings.tokens.weight" or re.fullmatch(r"heads\.[^.]+\.(bias|weight)", name):
             rows = torch.stack([tensor[list(old)].mean(dim=0) for old in pieces])
             state[name] = torch.cat([tensor, rows])
     backbone = files.backbone.model_copy(update={"vocab": files.backbone.vocab + len(pieces)})

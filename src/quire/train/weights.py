@@ -20,6 +20,7 @@ from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
+from quire.nn.characters import SPELLINGS
 from quire.nn.model import Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config
@@ -170,7 +171,9 @@ def _read_own(folder: Path, record: _Record | None) -> ModelFiles:
         raise BadInput(f"{folder}: no {RECORD}, which describes a model in Quire's own names; fetch the folder again")
     tensors = _read_weights(folder)
     wanted = shapes(record.backbone, {})
-    state = {name: checked(tensors, name, shape, folder / MODEL) for name, shape in wanted.items()}
+    state = {
+        name: checked(tensors, name, shape, folder / MODEL, whole=name == SPELLINGS) for name, shape in wanted.items()
+    }
     return _with_beside(folder, record, state, pooler={}, unused=sorted(tensors.keys() - wanted.keys()))
 
 
