@@ -14,6 +14,9 @@ from torch import Tensor
 from quire.nn.attention import Layout
 from quire.nn.buckets import DistanceBias
 
+ROOM = 32
+"""Places that a fresh buffer has behind what was read."""
+
 
 def rowwise(packed_NHD: Tensor, layout: Layout, order: Tensor, *, capacity: int) -> Tensor:
     """[R, H, C, D]: the packed sequences as rows, sequence s in row order[s]; what lies beyond a sequence is 0.
@@ -57,8 +60,8 @@ class Cache:
         self.shortest, self.longest = int(self.lengths.min()), int(self.lengths.max())
 
     def keep(self, k_NHD: Tensor, v_NHD: Tensor, layout: Layout, order: Tensor) -> None:
-        """The next layer's keys and values of a packed batch, with room for as many again."""
-        capacity = 2 * self.longest + 16
+        """The next layer's keys and values of a packed batch, with room for more; buffers double when it is used up."""
+        capacity = self.longest + ROOM
         k, v = (rowwise(t, layout, order, capacity=capacity) for t in (k_NHD, v_NHD))
         self.layers.append((k, v))
 

@@ -107,8 +107,7 @@ def likelihoods(writer: Writer, answers: Sequence[Sequence[Ints]]) -> list[list[
     """
     asked = [(source, answer.tolist()) for source, of_one in enumerate(answers) for answer in of_one]
     told = writer.start()
-    rows = torch.tensor([source for source, _ in asked], device=told.device)
-    writer.reorder(rows)
+    rows = torch.tensor([source for source, _ in asked], dtype=torch.int64, device=told.device)
     told, live = told[rows], list(range(len(asked)))
     found: list[list[float]] = [[] for _ in asked]
     while live:
@@ -120,8 +119,8 @@ def likelihoods(writer: Writer, answers: Sequence[Sequence[Ints]]) -> list[list[
         live = [live[row] for row in going]
         if live:
             kept = torch.tensor(going, device=told.device)
-            writer.reorder(kept)
-            told = writer.next(tokens[kept])
+            writer.reorder(rows[kept])
+            rows, told = torch.arange(len(live), device=told.device), writer.next(tokens[kept])
     return found
 
 

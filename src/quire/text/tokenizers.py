@@ -108,6 +108,14 @@ class Tokenizer:
         pairs = zip(found, texts, strict=True)
         return [Passage(self._ids(e), words.starts(e.offsets, text, segment)) for e, text in pairs]
 
+    def located(self, texts: Iterable[str]) -> list[tuple[Ints, Ints]]:
+        """Tokens [L] without special ones, and the characters of the text that each stands for [L, 2]: first, past
+        last."""
+        texts = list(texts)
+        _valid(texts)
+        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        return [(self._ids(e), np.array(e.offsets, dtype=np.int64).reshape(-1, 2)) for e in found]
+
     def _ids(self, encoding: Encoding) -> Ints:
         return self._plain[np.array(encoding.ids, dtype=np.int64)]
 
