@@ -47,7 +47,7 @@ def by_hand(head: PrivateScores, x_LE: Tensor, s_LW: Tensor) -> Tensor:
     h = c = torch.zeros(H)
     for t in range(len(x_LE)):
         f_h, i_h, o_h, own_h, new_h = head.own(h).chunk(5)
-        f, i, o = torch.sigmoid(f_x[t] + f_h + 1), torch.sigmoid(i_x[t] + i_h), torch.sigmoid(o_x[t] + o_h)
+        f, i, o = torch.sigmoid(f_x[t] + f_h), torch.sigmoid(i_x[t] + i_h), torch.sigmoid(o_x[t] + o_h)
         keeps, takes = torch.sigmoid(own_x[t] + own_h), torch.sigmoid(read_x[t] + read_s[t])
         c = f * c + i * torch.tanh(new_x[t] + keeps * new_h + takes * new_s[t])
         h = o * torch.tanh(c)
@@ -126,7 +126,8 @@ def test_with_its_own_gate_open_and_the_shared_one_shut_it_is_torchs_lstm(
         lstm.weight_ih_l0.copy_(torch.cat([head.word.weight[part] for part in torchs]))
         lstm.weight_hh_l0.copy_(torch.cat([head.own.weight[part] for part in torchs]))
         lstm.bias_ih_l0.copy_(torch.cat([head.word.bias[part] for part in torchs]))
-        lstm.bias_hh_l0.zero_()[H : 2 * H] = 1
+        lstm.bias_hh_l0.zero_()
+        assert (lstm.bias_ih_l0[H : 2 * H] == 1).all(), "forget gates begin open"
         for example in examples([1, 6, 12]):
             step = Step(model, Packed(Batch.pack([example])))
             _, (h, _) = lstm(model.embed(step.batch)[None])

@@ -32,6 +32,7 @@ class Course:
     orders: tuple[Tensor, Tensor]  # [N] from the left, [N] from the right
     places: tuple[Tensor, Tensor]  # [N] where each position stands in these orders
     sizes_T: Tensor  # sequences that are read at each step; on the CPU, where torch wants it
+    longest_first_S: Tensor  # which sequences these are
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> Course:
@@ -43,8 +44,8 @@ class Course:
         of_N = longest_first_S[np.arange(len(step_N)) - np.repeat(sizes_T.cumsum() - sizes_T, sizes_T)]
         first_S = lengths_S.cumsum() - lengths_S
         orders = first_S[of_N] + step_N, (first_S + lengths_S)[of_N] - 1 - step_N
-        left, right = (torch.from_numpy(order).to(device) for order in orders)
-        return cls((left, right), (left.argsort(), right.argsort()), torch.from_numpy(sizes_T.copy()))
+        left, right, longest_first = (torch.from_numpy(order).to(device) for order in (*orders, longest_first_S))
+        return cls((left, right), (left.argsort(), right.argsort()), torch.from_numpy(sizes_T.copy()), longest_first)
 
 
 class Reader(nn.LSTM):
