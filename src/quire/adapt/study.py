@@ -77,7 +77,7 @@ def study(
         selected=selected,
         budget=budget,
         data=_data_facts(bench),
-        environment=_environment(bench),
+        environment=environment(settings.seed),
         seconds=bench.elapsed(),
         leaked=task.audit.leaked,
         pretraining=pretraining,
@@ -150,14 +150,15 @@ def _data_facts(bench: Bench) -> DataFacts:
     )
 
 
-def _environment(bench: Bench) -> Environment:
+def environment(seed: int) -> Environment:
+    """This machine, these versions and this command."""
     names = ("torch", "numpy", "scikit-learn", "tokenizers", "quire")
     return Environment(
         cpu=processor(),
         cores=cores(),
         threads=torch.get_num_threads(),
         versions={"python": platform.python_version(), **{name: version(name) for name in names}},
-        seed=bench.settings.seed,
+        seed=seed,
         command=shlex.join(["quire", *sys.argv[1:]]),
         commit=_commit(),
     )

@@ -1,4 +1,4 @@
-"""`quire compare`."""
+"""`quire compare`: ways of pre-training on one task, or ways of sharing a network among several."""
 
 from typing import Annotated, Literal
 
@@ -6,15 +6,32 @@ import typer
 
 from quire.cli.options import Out, Seeds, Track
 from quire.cli.outcome import tell
+from quire.core.errors import BadInput
 
 app = typer.Typer()
+ONE_TASK = ("corpus", "dev", "test", "labels", "size", "length", "batch", "lr", "vocab")
+"""Options that mean nothing where a network is shared: the task and the recipe tell."""
+SHARED = ("changes",)
+"""Options that mean nothing elsewhere."""
 
 
 @app.command()
 def compare(
+    context: typer.Context,
     arms: Annotated[str, typer.Option(help="Recipes, by name, short name or file, with commas: mlm,rtd,plm,span.")],
-    task: Annotated[str, typer.Option(help="Labelled texts that each arm is fine-tuned on.")],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            help="Labelled texts that each arm is fine-tuned on; with --sharing NAME=TRAIN,DEV,TEST, repeated."
+        ),
+    ],
     out: Out,
+    sharing: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare ways to share a network among tasks: single,joint,lm,finetune. Recipes keep their size."
+        ),
+    ] = None,
     corpus: Annotated[list[str] | None, typer.Option(help="Text without labels, repeatable.")] = None,
     dev: Annotated[str | None, typer.Option(help="Labelled texts to select on; else a share of --task.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled texts, read once at the end; else a share.")] = None,
@@ -31,21 +48,57 @@ def compare(
     batch: Annotated[int, typer.Option(help="Sequences of an update.")] = 32,
     lr: Annotated[float, typer.Option(help="The learning rate of pre-training.")] = 1e-3,
     vocab: Annotated[int, typer.Option(help="Tokens of the tokenizer, trained on the texts.")] = 8000,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="With --sharing, change the recipes: path=value, repeatable.")
+    ] = None,
     metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
     title: Annotated[str, typer.Option(help="The report's title.")] = "",
     track: Track = False,
 ) -> None:
-    """Pre-train recipes under one budget, fine-tune each on the same labels, and judge which is better."""
-    from quire.compare import compare as run
-    from quire.compare import labels_of
-    from quire.compare.settings import shape_of
+    """Pre-train recipes under one budget, fine-tune each on the same labels, and judge which is better.
+
+    With --sharing, learn several tasks alone and together, and judge what sharing a network gains.
+    """
+    named = [name.strip() for name in arms.split(",") if name.strip()]
+    if sharing is None and len(task) > 1:
+        raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
+    _refuse(context, SHARED if sharing is None else ONE_TASK, shared=sharing is not None)
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
 
+    if sharing is not None:
+        from quire.multitask import plain, share
+
+        with shown() as progress, stop_on_signal() as stop:
+            found = share(
+                named,
+                tasks=task,
+                out=out,
+                sharing=sharing,
+                changes=tuple(changes or ()),
+                text_column=text_column,
+                label_column=label_column,
+                budget=budget,
+                seeds=seeds,
+                seed=seed,
+                metric=metric,
+                title=title,
+                track=track,
+                progress=progress,
+                stop=stop,
+            )
+        typer.echo("\n" + "\n".join(plain(found.table)))
+        typer.echo(f"\nReport  {found.report}\nModels  {found.folder / 'models'}")
+        return
+
+    from quire.compare import compare as run
+    from quire.compare import labels_of
+    from quire.compare.settings import shape_of
+
     with shown() as progress, stop_on_signal() as stop:
         outcomes = run(
-            [name.strip() for name in arms.split(",") if name.strip()],
-            task=task,
+            named,
+            task=task[0],
             out=out,
             dev=dev,
             test=test,
@@ -65,3 +118,12 @@ def compare(
         )
     for outcome in outcomes:
         tell(outcome)
+
+
+def _refuse(context: typer.Context, names: tuple[str, ...], *, shared: bool) -> None:
+    """BadInput for an option that was given and has no meaning here."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            why = "means nothing with --sharing: see --task and --set" if shared else "needs --sharing"
+            raise BadInput(f"{parameter.opts[0]}: {why}")

@@ -1,0 +1,65 @@
+"""The tasks of a comparison: read, checked, and parted from each other's held-out texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from quire.adapt.task import Given, Task, read_task
+from quire.core.errors import BadInput
+from quire.multitask.settings import SharingSettings
+from quire.text.audit import Banned, audit
+from quire.text.records import check_labels
+
+
+def read_tasks(settings: SharingSettings) -> dict[str, Task]:
+    """All tasks by name; BadInput names the task.
+
+    A training text that equals or holds a dev or test text of any task is left out for all ways alike: a network that
+    shares would have seen it, with a label, in another task (SST's sentences are also those of MR).
+    """
+    found = {name: _read(settings, name) for name in settings.tasks}
+    held_out = Banned(text for task in found.values() for part in (task.dev, task.test) for text in part.texts)
+    return {name: _parted(name, task, held_out) for name, task in found.items()}
+
+
+def _read(settings: SharingSettings, name: str) -> Task:
+    inputs = settings.tasks[name]
+    given = Given.of(
+        inputs.train,
+        dev=inputs.dev,
+        test=inputs.test,
+        corpus=(),
+        text_column=inputs.text_column,
+        label_column=inputs.label_column,
+    )
+    try:
+        return read_task(settings.of_task(name, next(iter(settings.arms.values()))), given)
+    except BadInput as error:
+        raise BadInput(f"task {name}: {error}") from error
+
+
+def _parted(name: str, task: Task, held_out: Banned) -> Task:
+    kept = tuple(record for record in task.train.records if record.text not in held_out)
+    if dropped := len(task.train.records) - len(kept):
+        try:
+            check_labels(kept, held_out=(*task.dev.records, *task.test.records))
+        except BadInput as error:
+            raise BadInput(f"task {name}: without texts that are held out in one of the tasks, {error}") from error
+        origin = f"{task.train.origin}, without {dropped} texts that are held out in one of the tasks"
+        train = replace(task.train, records=kept, origin=origin)
+        found = audit(train.records, dev=task.dev.records, test=task.test.records)
+        return replace(task, train=train, audit=found)
+    return task
+
+
+def training_texts(tasks: Mapping[str, Task]) -> Iterator[str]:
+    """What the shared part is pre-trained on: never a dev or test text."""
+    return (text for task in tasks.values() for text in task.train.texts)
+
+
+def identity(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Hashes of all splits."""
+    return {
+        f"{name}/{part.name}": part.sha256 for name, task in tasks.items() for part in (task.train, task.dev, task.test)
+    }
