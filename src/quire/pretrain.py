@@ -23,12 +23,13 @@ from quire.nn.model import Model
 from quire.recipe import Recipe
 from quire.text import parallel, writing
 from quire.text.context import ContextPairs
+from quire.text.grow import Fertility, extend, fertility, with_sentinels
 from quire.text.modes import Mixed
 from quire.text.packing import Chunks, SentencePairs
 from quire.text.records import iter_texts
 from quire.text.shards import Shards
 from quire.text.spelling import spellings
-from quire.text.tokenizers import Fertility, Tokenizer, extend, fertility
+from quire.text.tokenizers import Tokenizer
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus, Examples
 from quire.train.folder import prepared
@@ -88,9 +89,9 @@ class Material:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The base's, extended where the recipe says so, or one trained on the texts."""
+        """The base's, with what the recipe adds to it, or one trained on the texts."""
         if self.base:
-            return self.extension.tokenizer if self.extension else self.base.tokenizer
+            return self._grown[0]
         assert self.recipe.backbone
         home, plan = self.folder / "tokenizer", self.recipe.data.tokenizer
         if not (home / "tokenizer_config.json").exists():  # the last file that loading needs
@@ -101,6 +102,7 @@ class Material:
                 size=plan.size,
                 lowercase=plan.lowercase,
                 least=plan.least,
+                sentinels=plan.sentinels,
                 longest=self.recipe.backbone.positions,
             )
             home.mkdir(parents=True, exist_ok=True)
@@ -117,10 +119,25 @@ class Material:
         return Extension(wider, pieces, fertility(tokenizer, self.texts()), fertility(wider, self.texts()))
 
     @cached_property
+    def _grown(self) -> tuple[Tokenizer, Sequence[Sequence[int]]]:
+        """The base's tokenizer with the words and sentinels that it lacks, and the old tokens of each new row."""
+        assert self.base
+        tokenizer, pieces = self.base.tokenizer, list[Sequence[int]]()
+        if self.extension:
+            tokenizer, pieces = self.extension.tokenizer, [*self.extension.pieces]
+        wanted, there = self.recipe.data.tokenizer.sentinels, len(tokenizer.vocab.sentinels)
+        if there < wanted:
+            self.progress.say(f"{wanted - there} sentinels added to the vocabulary of base {self.base.name}")
+            tokenizer, marks = with_sentinels(tokenizer, wanted)
+            pieces += marks
+        return tokenizer, pieces
+
+    @cached_property
     def files(self) -> ModelFiles:
         """The weights to start from; without a base only a shape."""
         if self.base:
-            found = widened(self.base.files, self.extension.pieces) if self.extension else self.base.files
+            _, pieces = self._grown
+            found = widened(self.base.files, pieces) if pieces else self.base.files
         else:
             assert self.recipe.backbone
             sized = self.recipe.backbone.model_copy(update={"vocab": self.tokenizer.vocab.size})
@@ -230,7 +247,8 @@ class Material:
         parts = planned(job.objectives, self.files.backbone, job.world)
         model = started(self.files, parts, seed=job.seed)
         for slot, spec in parts.items():
-            if isinstance(spec, TokenHead | BoundaryHead) and slot not in self.files.heads:
+            biased = isinstance(spec, BoundaryHead) or (isinstance(spec, TokenHead) and spec.bias)
+            if biased and slot not in self.files.heads:
                 assert job.world.vocab.counts is not None
                 counts = torch.from_numpy(job.world.vocab.counts) + 1.0  # no token is impossible
                 with torch.no_grad():

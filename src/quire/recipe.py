@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
 from quire.core.heads import LayerMix
-from quire.core.spec import Backbone, Pool, Rate, Size
+from quire.core.spec import Backbone, Count, Pool, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.paradigms.classify import Classify
@@ -44,6 +44,8 @@ class TokenizerPlan(Settings):
     lowercase: bool = True
     least: Size = 2
     """What occurs less often makes no token of its own; unigram has no such bound."""
+    sentinels: Count = 0
+    """Marks for spans among these tokens, the last ones (T5). A base that has fewer gets what is missing."""
 
 
 class DataPlan(Settings):

@@ -15,7 +15,8 @@ from tokenizers import models, pre_tokenizers, trainers
 from quire.core.errors import BadInput
 from quire.text import words
 from quire.text.backends import Kind
-from quire.text.tokenizers import Tokenizer, extend, fertility
+from quire.text.grow import extend, fertility, with_sentinels
+from quire.text.tokenizers import Tokenizer
 
 NASTY = [
     "",
@@ -235,6 +236,41 @@ def test_full_stops_are_known_in_both_languages(kind: Kind) -> None:
     ends = np.isin(tokenizer.encode(["it is. no ! 好。"])[0].tokens, list(tokenizer.vocab.stops))
     assert ends.sum() == 3
     assert not tokenizer.vocab.stops & tokenizer.vocab.special
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sentinels_are_the_last_tokens_the_first_one_last(kind: Kind, tmp_path: Path) -> None:
+    spelled = "say <extra_id_0> and <extra_id_12>"
+    tokenizer = Tokenizer.train([*ENGLISH, *[spelled] * 20], kind=kind, size=340, sentinels=30)
+    size = tokenizer.vocab.size
+    assert size <= 340
+    assert tokenizer.vocab.sentinels == tuple(range(size - 1, size - 31, -1))
+    assert set(tokenizer.vocab.sentinels) <= tokenizer.vocab.special
+    assert tokenizer.backend.id_to_token(size - 1) == "<extra_id_0>"
+    tokenizer.save(tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert again.vocab == tokenizer.vocab
+    (passage,) = again.encode([spelled])
+    assert not set(passage.tokens.tolist()) & set(again.vocab.sentinels), "a person's text stays text"
+    assert "extra" in again.decode(passage.tokens)
+    assert oracle(tmp_path).convert_tokens_to_ids("<extra_id_12>") == again.vocab.sentinels[12]
+
+
+def test_a_vocabulary_without_room_for_its_sentinels_is_refused() -> None:
+    with pytest.raises(BadInput, match="of 340 tokens is too small: take 400 or more"):
+        Tokenizer.train(ENGLISH, kind="bpe", size=340, sentinels=100)
+
+
+def test_sentinels_are_added_where_they_are_missing() -> None:
+    first = Tokenizer.train(ENGLISH, kind="wordpiece", size=80)
+    marked, rows = with_sentinels(first, 4)
+    assert rows == [[first.vocab.mask]] * 4
+    more, rows = with_sentinels(marked, 6)
+    assert len(rows) == 2
+    size = first.vocab.size
+    assert more.vocab.sentinels == (size + 3, size + 2, size + 1, size, size + 5, size + 4)
+    assert with_sentinels(more, 3)[0].vocab == more.vocab
+    assert (more.encode(ENGLISH[:1])[0].tokens == first.encode(ENGLISH[:1])[0].tokens).all()
 
 
 def test_fertility_counts_words() -> None:

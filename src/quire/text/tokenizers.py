@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as Backend
 from quire.core.errors import BadInput
 from quire.core.example import Bools, Ints, Passage, Vocab
 from quire.text import backends, words
+from quire.text import sentinels as marks
 from quire.text.backends import Kind
 from quire.text.words import Segmenter
 
@@ -55,20 +56,22 @@ class Tokenizer:
         size: int,
         lowercase: bool = True,
         least: int = 2,
+        sentinels: int = 0,
         longest: int | None = None,
     ) -> Tokenizer:
         """A tokenizer of at most `size` tokens learnt from `texts`, ids 0 to 4 being BERT's special tokens.
 
-        What occurs fewer than `least` times makes no token of its own (but unigram's).
+        What occurs fewer than `least` times makes no token of its own (but unigram's). The last tokens are `sentinels`.
         The same texts give the same wordpiece, bpe or words. The library sums unigram's probabilities in hash order,
         so two trainings differ in the last digits of scores and, seldom, in a piece at the edge.
         """
         smallest = 300 if kind == "bpe" else 32  # bpe starts from 256 bytes
-        if size < smallest:
-            raise BadInput(f"a {kind} vocabulary of {size} tokens is too small: take {smallest} or more")
-        backend = backends.train(texts, kind=kind, size=size, lowercase=lowercase, least=least)
+        if size - sentinels < smallest:
+            raise BadInput(f"a {kind} vocabulary of {size} tokens is too small: take {smallest + sentinels} or more")
+        backend = backends.train(texts, kind=kind, size=size - sentinels, lowercase=lowercase, least=least)
         if backend.get_vocab_size() <= len(backends.ROLES):
             raise BadInput("no text to train a tokenizer on")
+        marks.add(backend, sentinels)
         return cls._of(backend, dict.fromkeys(backends.ROLES), longest, "the trained tokenizer")
 
     @classmethod
@@ -81,6 +84,7 @@ class Tokenizer:
                 raise BadInput(f"{where}: the tokenizer has no {role} token {name!r}; name it in tokenizer_config.json")
             found[role] = name
         ids = {role: known[name] for role, name in found.items()}
+        sentinels = marks.ids(known)
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
         vocab = Vocab(
             size=max(known.values()) + 1,
@@ -89,11 +93,16 @@ class Tokenizer:
             cls=ids["cls"],
             sep=ids["sep"],
             mask=ids["mask"],
-            special=frozenset(added | set(ids.values())),
+            special=frozenset(added | {*ids.values(), *sentinels}),
+            sentinels=sentinels,
             stops=backends.stops(backend),
         )
         backend.encode_special_tokens = True  # a literal "[MASK]" in a text stays text
         return cls(backend, vocab, found, longest)
+
+    def around(self, backend: Backend) -> Tokenizer:
+        """The same with a longer vocabulary."""
+        return self._of(backend, dict(self.names), self.longest, "the base")
 
     def encode(self, texts: Iterable[str], *, segment: Segmenter | None = None) -> list[Passage]:
         """Tokens without special ones, and where words begin: words of `segment`, or else of the pre-tokenizer."""
@@ -206,51 +215,3 @@ def _word_starts(encoding: Encoding) -> Bools:
     begins = np.ones(len(word), dtype=bool)
     begins[1:] = (word[1:] != word[:-1]) | (word[1:] < 0)
     return begins
-
-
-@dataclass(frozen=True)
-class Fertility:
-    """How well a vocabulary fits a text; all are averages over running words."""
-
-    words: int
-    tokens_per_word: float
-    split: float  # share of words cut into more than one token
-    unknown: float  # share of words with an unknown token
-
-
-def fertility(tokenizer: Tokenizer, texts: Iterable[str], *, segment: Segmenter | None = None) -> Fertility:
-    """Tokens per word (Rust et al. 2021, section 3.2), over the same words that `Tokenizer.encode` marks."""
-    total = np.zeros(4)  # words, tokens, split words, unknown words
-    for passage in tokenizer.encode(texts, segment=segment):
-        first = np.flatnonzero(passage.starts)
-        if len(first):
-            lengths = np.diff(np.append(first, len(passage)))
-            unknown = np.logical_or.reduceat(passage.tokens == tokenizer.vocab.unk, first)
-            total += [len(first), len(passage), (lengths > 1).sum(), unknown.sum()]
-    count = max(total[0], 1)
-    return Fertility(int(total[0]), *(float(value) for value in total[1:] / count))
-
-
-def extend(tokenizer: Tokenizer, texts: Iterable[str], *, by: int) -> tuple[Tokenizer, list[list[int]]]:
-    """Add to a WordPiece vocabulary at most `by` whole words of `texts`: those that save most tokens.
-
-    A word of n pieces that occurs c times saves c * (n - 1); an unknown word counts as one piece a character.
-    Words that occur once stay out. Returns the longer tokenizer and, for each new row in order, the old ids
-    whose mean its embedding takes. The words are ordinary entries: they also serve as beginnings of longer words.
-    """
-    spec = tokenizer._spec
-    if spec["model"]["type"] != "WordPiece":
-        raise BadInput(f"only a WordPiece vocabulary can be extended, not {spec['model']['type']}")
-    counts = backends.word_counts(tokenizer.backend, texts)
-    gains: dict[str, int] = {}
-    rows: dict[str, list[int]] = {}
-    for word, count in counts.items():
-        if count < 2 or len(word) > backends.LONGEST_WORD:
-            continue
-        rows[word] = [token.id for token in tokenizer.backend.model.tokenize(word)]
-        unknown = tokenizer.vocab.unk in rows[word]
-        gains[word] = count * (len(word) if unknown else len(rows[word]) - 1)
-    best = sorted((word for word in gains if gains[word] > 0), key=lambda word: (-gains[word], word))[:by]
-    spec["model"]["vocab"].update({word: tokenizer.vocab.size + i for i, word in enumerate(best)})
-    longer = Tokenizer._of(Backend.from_str(json.dumps(spec)), dict(tokenizer.names), tokenizer.longest, "the base")
-    return longer, [rows[word] for word in best]
