@@ -308,6 +308,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adamw": lambda m: torch.optim.AdamW(groups(m), lr=0.03, betas=(0.8, 0.95), eps=1e-7, foreach=False),
     "fused": lambda m: torch.optim.AdamW(groups(m), lr=0.03, betas=(0.8, 0.95), fused=True),
     "amsgrad": lambda m: torch.optim.AdamW(groups(m), amsgrad=True),
+    "adafactor": lambda m: torch.optim.Adafactor(groups(m), lr=0.03),
     "muon": lambda m: torch.optim.Muon([p for p in m.parameters() if p.ndim == 2], lr=0.05, momentum=0.8),
 }
 

@@ -109,7 +109,7 @@ def test_muon_has_the_matrices_inside_blocks_and_adamw_the_rest() -> None:
     assert optimizer.parts["muon"].param_groups[0]["lr"] == pytest.approx(0.005)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "adafactor"])
 def test_a_step_changes_every_parameter_and_clears_gradients(optimizer: str) -> None:
     made = Optimizer(groups(net := Net()), plan(optimizer=optimizer))
     before = [p.detach().clone() for p in net.parameters()]
@@ -137,3 +137,16 @@ def test_adamw_is_the_formula() -> None:
     weight.grad = torch.tensor([[0.3, -0.2]])
     made.step(0)
     torch.testing.assert_close(weight.detach(), torch.tensor([[2.0 - 0.1 * (1 + 0.2), -1.0 - 0.1 * (-1 - 0.1)]]))
+
+
+def test_adafactor_steps_in_proportion_to_a_parameter_at_t5s_rate() -> None:
+    """T5's 1 / sqrt(max(n, 10^4)) is the least of a rate of 0.01 and 1 / sqrt(n); here the turn comes at n = 4."""
+    weight = nn.Parameter(torch.tensor([3.0, -4.0]))
+    made = Optimizer([Group({"w": weight})], plan(optimizer="adafactor", lr=0.5, schedule="constant", weight_decay=0))
+    for n in range(1, 17):
+        before = weight.detach().clone()
+        weight.grad = torch.tensor([0.2, -0.2])
+        made.step(n - 1)
+        size = before.square().mean().sqrt()
+        expected = before - min(0.5, n**-0.5) * size * torch.tensor([1.0, -1.0])
+        torch.testing.assert_close(weight.detach(), expected)

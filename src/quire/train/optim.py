@@ -1,7 +1,7 @@
 """Optimisers, parameter groups and learning-rate schedules.
 
 AdamW is torch's (decoupled decay, Loshchilov and Hutter 2019), Muon is torch's (Jordan et al. 2024) for hidden
-matrices with AdamW for the rest.
+matrices with AdamW for the rest, Adafactor torch's (Shazeer and Stern 2018).
 """
 
 import math
@@ -32,7 +32,8 @@ class TrainPlan(Settings):
     schedule: Schedule = "linear"
     decay_share: Share = 0.2
     """The last share of the steps in which `wsd` falls to 0, as 1 - sqrt."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon", "adafactor"] = "adamw"
+    """`adafactor` takes steps in proportion to a parameter's size, of at most 1 / sqrt(step) (T5)."""
     muon_lr: Annotated[float, Field(gt=0)] = 0.02
     betas: tuple[float, float] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
@@ -77,7 +78,7 @@ def factor(plan: TrainPlan) -> Callable[[int], float]:
 
 
 class Optimizer:
-    """AdamW, or Muon and AdamW side by side, behind one `step`; rates follow the plan's schedule."""
+    """AdamW, Adafactor, or Muon and AdamW side by side, behind one `step`; rates follow the plan's schedule."""
 
     def __init__(self, groups: Sequence[Group], plan: TrainPlan) -> None:
         self.plan, self.factor = plan, factor(plan)
@@ -100,7 +101,10 @@ class Optimizer:
             for g in rest
             if g.parameters
         ]
-        self.parts["adamw"] = torch.optim.AdamW(options, lr=plan.lr, betas=plan.betas, eps=plan.eps, fused=True)
+        if plan.optimizer == "adafactor":
+            self.parts["adafactor"] = torch.optim.Adafactor(options, lr=plan.lr)
+        else:
+            self.parts["adamw"] = torch.optim.AdamW(options, lr=plan.lr, betas=plan.betas, eps=plan.eps, fused=True)
         self.peaks = {name: [group["lr"] for group in part.param_groups] for name, part in self.parts.items()}
         self.parameters = [p for g in groups for p in g.parameters.values()]
 
