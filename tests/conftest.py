@@ -36,6 +36,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 """Example settings of the components that have a field without a default; the others need no line here. What stands
 behind a hyphen is another way to set one up that contract tests try too."""
 SUITED: dict[str, dict[str, Any]] = {
+    "denoise": {"decoder": 2},
     "plm": {"position": "relative", "embedding_norm": False},
     "simcse": {"dropout": 0.1},
 }

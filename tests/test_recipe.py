@@ -107,11 +107,21 @@ def test_recipes_hold_the_published_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("bert-base", 110_106_428), ("albert-base", 11_813_810), ("modernbert-base", 149_655_232)]
+    ("name", "parameters"),
+    [
+        ("bert-base", 110_106_428),
+        ("albert-base", 11_813_810),
+        ("modernbert-base", 149_655_232),
+        ("t5", 222_903_552),
+        ("bart-base", 139_420_416 - 4 * 768),
+    ],
 )
 def test_a_recipe_at_full_size_has_as_many_parameters_as_published(name: str, parameters: int) -> None:
-    """Those of transformers' BertForPreTraining, AlbertForPreTraining and ModernBertForMaskedLM."""
-    found, vocab = recipe.load(name), Vocab(size=9, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset())
+    """Those of transformers' BertForPreTraining and the like; BART's has two rows more in each table of positions."""
+    found, vocab = (
+        recipe.load(name),
+        Vocab(size=9, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(), sentinels=(8, 7)),
+    )
     assert isinstance(found.backbone, Backbone)
     heads = planned(found.objectives, found.backbone, World(vocab, documents=2))
     with patch("quire.nn.model.initialise"):  # nothing is drawn, and memory that nobody touches costs nothing

@@ -19,6 +19,8 @@ class Objective(Component):
     """A frozen record of settings with a few methods; objectives of one run are joined with their weights."""
 
     home: ClassVar[str] = "quire.objectives"
+    alone: ClassVar[bool] = False
+    """Whether it writes texts anew, so that no other objective can ask about the same ones."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     slot: str = ""
     """Where its answers stand, by default under its own name; two of a kind need two slots."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Vocab, World
 from quire.core.random import rng
 from quire.objectives import Objective
@@ -55,6 +56,8 @@ class Feed:
     def __init__(
         self, examples: Examples, objectives: Sequence[Objective], world: World, *, batch: int, seed: int
     ) -> None:
+        if len(objectives) > 1 and (alone := [objective.slot for objective in objectives if objective.alone]):
+            raise BadInput(f"objectives: {alone[0]} writes the texts anew, so that no other can ask; list it alone")
         self.examples, self.objectives, self.world = examples, objectives, world
         self.size, self.seed = batch, seed
         self.plan = Plan(len(examples), seed=seed)

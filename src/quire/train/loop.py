@@ -279,8 +279,14 @@ def _share(slot: str, part: Packed, whole: Sequence[Packed]) -> float:
 
     Losses are means over answers, so that this makes accumulating equal to one large batch.
     """
-    asked = sum(len(packed.answers.get(slot, ())) for packed in whole)
-    return len(part.answers.get(slot, ())) / asked if asked else 1 / len(whole)
+    asked = sum(_asked(slot, packed) for packed in whole)
+    return _asked(slot, part) / asked if asked else 1 / len(whole)
+
+
+def _asked(slot: str, packed: Packed) -> int:
+    """How many answers of a slot stand in the batch and beside it."""
+    beside = 0 if packed.target is None else _asked(slot, packed.target)
+    return len(packed.answers.get(slot, ())) + beside
 
 
 def _figures(record: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from quire.core.errors import BadInput
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.characters import SPELLINGS
-from quire.nn.model import Model
+from quire.nn.model import DECODER, Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config
 from quire.train.families.base import SEGMENTS, shapes
@@ -67,7 +67,8 @@ def standing(model: Model, body: str = "backbone") -> tuple[Backbone, dict[str, 
 
     So ELECTRA's generator, which shares the discriminator's tables, can be saved and read without it.
     """
-    heads = {slot: spec for slot, spec in model.head_specs.items() if getattr(spec, "of", "backbone") == body}
+    bodies = {body, DECODER} if body == "backbone" else {body}
+    heads = {slot: spec for slot, spec in model.head_specs.items() if getattr(spec, "of", "backbone") in bodies}
     own = "backbone." if body == "backbone" else f"bodies.{body}."
     state: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
@@ -76,7 +77,7 @@ def standing(model: Model, body: str = "backbone") -> tuple[Backbone, dict[str, 
         elif name.startswith("backbone.embeddings.") or (name.startswith("heads.") and name.split(".")[1] in heads):
             state[name] = tensor
     alone = {
-        slot: spec.model_copy(update={"of": "backbone"}) if isinstance(spec, TokenHead) else spec
+        slot: spec.model_copy(update={"of": "backbone"}) if isinstance(spec, TokenHead) and spec.of == body else spec
         for slot, spec in heads.items()
     }
     spec = (model.backbone if body == "backbone" else model.bodies[body]).spec
