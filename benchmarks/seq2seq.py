@@ -1,0 +1,203 @@
+"""Nine ways of pre-training an encoder-decoder under one budget, each fine-tuned to translate: benchmarks/seq2seq.md.
+
+Run: QUIRE_DATA=... python -m benchmarks.seq2seq --out runs/seq2seq            all that is still missing, then the table
+     QUIRE_DATA=... python -m benchmarks.seq2seq --out runs/seq2seq --part 0/2  every second run: one process a core
+
+A run that is finished is not made again, and one that was stopped goes on. Text comes from Multi30k (Elliott et al.
+2016): the captions of its training split in both languages, without their pairing, are the corpus; its pairs are the task.
+"""
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Annotated, Any
+
+import torch
+import typer
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+from quire import recipe
+from quire.core.random import rng
+from quire.core.spec import Backbone
+from quire.finetune import finetune
+from quire.judge import holm
+from quire.objectives.denoise import Denoise
+from quire.pretrain import Material
+from quire.recipe import DataPlan, Recipe, TokenizerPlan
+from quire.text.records import iter_texts
+from quire.train.loop import fit
+from quire.train.optim import TrainPlan
+
+ARMS = (
+    *("t5-prefix-lm", "t5-bert-style", "t5-deshuffling", "t5-iid-mask", "t5-iid-spans", "t5-iid-drop"),
+    *("t5-random-spans", "bart-infill", "mass"),
+)
+CONTROLS = ("none", "none-longer")
+SEEDS = (0, 1, 2)
+BUDGET = 400_000
+"""Tokens of pre-training for each arm and seed: those that are read and those that are written."""
+EPOCHS: Mapping[int, int] = {1_000: 10, 29_000: 1}
+"""Passes of fine-tuning over so many pairs."""
+LENGTH, BATCH = 64, 64
+LOOKED_AT = 20
+"""Updates whose tokens are counted to turn the budget into updates."""
+
+
+def prepared(out: Path) -> None:
+    """The tables and the corpus, once."""
+    home = Path(os.environ["QUIRE_DATA"]) / "parallel" / "multi30k"
+    out.mkdir(parents=True, exist_ok=True)
+    splits = {split: _pairs(home, name) for split, name in _SPLITS.items()}
+    drawn = rng(0, "few pairs").permutation(len(splits["train-29000"]))[:1_000]
+    splits["train-1000"] = [splits["train-29000"][i] for i in drawn.tolist()]
+    for name, pairs in splits.items():
+        lines = (json.dumps({"en": en, "de": de}, ensure_ascii=False) + "\n" for en, de in pairs)
+        (out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    captions = [pair[side] for side in (0, 1) for pair in splits["train-29000"]]
+    (out / "corpus.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
+    _ = Material(recipe_of("none"), out, lambda: captions).tokenizer  # trained once, for all
+
+
+_SPLITS = {"train-29000": "train", "dev": "val", "test": "test_2016_flickr"}
+
+
+def _pairs(home: Path, name: str) -> list[tuple[str, str]]:
+    sides = []
+    for language in ("en", "de"):
+        with gzip.open(home / f"{name}.{language}.gz", "rt", encoding="utf-8") as file:
+            sides.append([line.strip() for line in file])
+    return list(zip(*sides, strict=True))
+
+
+def recipe_of(arm: str) -> Recipe:
+    """The same network, text and optimiser for all; of a recipe only what is damaged and what is asked."""
+    objective = recipe.load("bart-infill" if arm in CONTROLS else arm).objectives[0]
+    same = {"opening": True, "start": "sep", "bias": False, "scaled": False}
+    data = DataPlan(shape="blocks", length=LENGTH, tokenizer=TokenizerPlan(size=4_000, sentinels=32))
+    whole = Recipe(
+        title=arm,
+        cite="see the recipe",
+        survey="",
+        backbone=Backbone(decoder=2, norm_first=True, segments=0, init="gpt2"),
+        data=data,
+        objectives=(objective.model_copy(update=same),),
+        train=TrainPlan(steps=1, batch=BATCH, lr=1e-3, checkpoint_every=1_000),
+    )
+    assert isinstance(whole.objectives[0], Denoise)
+    return whole.sized("tiny", length=LENGTH, tokenizer=data.tokenizer)
+
+
+def pretrained(arm: str, seed: int, *, out: Path) -> Path:
+    """The model folder of this arm and seed, pre-trained now unless it stands already."""
+    home = out / arm / f"seed-{seed}"
+    if not (home / "base").is_dir():
+        shutil.copytree(out / "tokenizer", home / "tokenizer", dirs_exist_ok=True)
+        material = Material(recipe_of(arm), home, lambda: iter_texts(out / "corpus.txt"))
+        job = material.job(steps=1, seed=seed)
+        steps = 1
+        if arm not in CONTROLS:
+            feed = job.feed()
+            tokens = [batch.size for t in range(LOOKED_AT) for batch in feed.at(t)]
+            steps = max(round(BUDGET / (sum(tokens) / LOOKED_AT)), 1)
+            job = material.job(steps=steps, seed=seed)
+        model = material.model(job)
+        if arm not in CONTROLS:
+            log = fit(model, job, folder=home / "pretrain", title=f"{arm}, seed {seed}")
+            facts = {"steps": steps, "tokens": sum(r["tokens"] for r in log), "seconds": sum(r["seconds"] for r in log)}
+            (home / "pretrain.json").write_text(json.dumps({**facts, "first": log[0]["loss"], "last": log[-1]["loss"]}))
+        material.save(model, home / "base", card=f"# {arm}\n")
+    return home
+
+
+def run(arm: str, seed: int, *, out: Path) -> None:
+    """Pre-train, then fine-tune on few pairs and on all."""
+    home = pretrained(arm, seed, out=out)
+    for pairs, epochs in EPOCHS.items():
+        longer = max(round(BUDGET / _tokens_of_an_epoch(out, pairs)), 1) if arm == "none-longer" else 0
+        finetune(
+            out / f"train-{pairs}.jsonl",
+            dev=out / "dev.jsonl",
+            test=out / "test.jsonl",
+            source_column="en",
+            target_column="de",
+            start=str(home / "base"),
+            epochs=epochs + longer,
+            batch=BATCH,
+            lr=1e-3,
+            length=LENGTH,
+            limit=40,
+            seed=seed,
+            out=home / f"pairs-{pairs}",
+        )
+
+
+def _tokens_of_an_epoch(out: Path, pairs: int) -> float:
+    """About: 31 tokens a pair, both sides with their special ones, whatever the arm."""
+    return 31.0 * pairs
+
+
+def table(out: Path) -> Iterator[str]:
+    """The page's table, of the runs that are there: mean and standard deviation over seeds, p against `none`."""
+    yield "| arm | updates | 1,000 pairs: BLEU | chrF | p | 29,000 pairs: BLEU | chrF | p |"
+    yield "|---|---|---|---|---|---|---|---|"
+    arms = [arm for arm in (*CONTROLS, *ARMS) if all(_result(out, arm, seed, pairs) for seed in SEEDS for pairs in EPOCHS)]
+    tests = {pairs: _p_values(out, arms, pairs) for pairs in EPOCHS}
+    for arm in arms:
+        facts = out / arm / "seed-0" / "pretrain.json"
+        cells = [arm, str(json.loads(facts.read_text())["steps"]) if facts.exists() else "0"]
+        for pairs in EPOCHS:
+            found = [_result(out, arm, seed, pairs)["scores"]["test"] for seed in SEEDS]
+            for name in ("bleu", "chrf"):
+                values = [scores[name] for scores in found]
+                cells.append(f"{mean(values):.1f} ± {stdev(values):.1f}")
+            cells.append("" if arm == "none" else f"{tests[pairs][arm]:.3f}")
+        yield f"| {' | '.join(cells)} |"
+
+
+def _result(out: Path, arm: str, seed: int, pairs: int) -> Any:
+    path = out / arm / f"seed-{seed}" / f"pairs-{pairs}" / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _p_values(out: Path, arms: list[str], pairs: int) -> dict[str, float]:
+    """Paired bootstrap of BLEU over test sentences and seeds against `none`, corrected by Holm."""
+
+    def written(arm: str, field: str) -> list[str]:
+        rows = []
+        for seed in SEEDS:
+            text = (out / arm / f"seed-{seed}" / f"pairs-{pairs}" / "written.jsonl").read_text(encoding="utf-8")
+            rows += [json.loads(line)[field] for line in text.splitlines()]
+        return rows
+
+    if "none" not in arms or len(arms) < 2:
+        return {}
+    systems = [("none", written("none", "written")), *((a, written(a, "written")) for a in arms if a != "none")]
+    references = [written("none", "reference")]
+    _, scores = PairedTest(systems, {"BLEU": BLEU(references=references)}, references, test_type="bs", n_samples=1000)()
+    values = [result.p_value for result in scores["BLEU"][1:]]
+    return dict(zip((name for name, _ in systems[1:]), holm(values), strict=True))
+
+
+def main(
+    out: Annotated[Path, typer.Option()],
+    part: Annotated[str, typer.Option(help="k/n: every n-th run from the k-th on.")] = "0/1",
+) -> None:
+    """Make what is missing, and print the table of what is there."""
+    torch.set_num_threads(1)
+    if not (out / "tokenizer").exists():
+        prepared(out)
+    which, of = map(int, part.split("/"))
+    for number, (seed, arm) in enumerate((seed, arm) for seed in SEEDS for arm in (*CONTROLS, *ARMS)):
+        if number % of == which:
+            run(arm, seed, out=out)
+            typer.echo(f"{arm}, seed {seed}: done")
+    typer.echo("\n".join(table(out)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
