@@ -107,6 +107,11 @@ def test_written_shows_what_stands_before_and_asks_for_what_comes() -> None:
     assert found.answers["s"].tolist() == [7, IGNORE, 3]
 
 
+def test_the_size_of_a_batch_counts_both_sides() -> None:
+    batch = Batch.pack([pair(5, 2, 0), pair(3, 4, 1)])
+    assert batch.size == Packed(batch).size == 5 + 2 + 3 + 4
+
+
 def test_a_batch_where_some_write_and_some_do_not_is_refused() -> None:
     with pytest.raises(ValueError, match="beside some sequences and not beside others"):
         Batch.pack([pair(2, 2, 0), replace(pair(2, 2, 1), target=None)])

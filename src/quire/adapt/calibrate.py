@@ -77,7 +77,7 @@ def step_cost(model: Model, job: Job) -> StepCost:
         for batch in feed.at(t, parts=job.plan.accumulate):
             made = Step(model, Packed(batch))
             torch.stack([objective.loss(made) for objective in job.objectives]).sum().backward()  # type: ignore[no-untyped-call]
-            tokens.append(len(batch.tokens))
+            tokens.append(batch.size)
         optimizer.step(0)
 
     with torch.random.fork_rng(devices=[]):

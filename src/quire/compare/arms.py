@@ -190,5 +190,5 @@ def fine_tune(bench: Bench, files: ModelFiles, *, seed: int, home: Path, title: 
 def _tokens(job: Job) -> float:
     """Tokens of an update, the mean over some."""
     feed = job.feed()
-    counts = [sum(len(batch.tokens) for batch in feed.at(t)) for t in range(LOOKED_AT)]
+    counts = [sum(batch.size for batch in feed.at(t)) for t in range(LOOKED_AT)]
     return sum(counts) / len(counts)

@@ -214,6 +214,11 @@ class Batch:
     def lengths(self) -> npt.NDArray[np.int32]:
         return np.diff(self.offsets)
 
+    @property
+    def size(self) -> int:
+        """Tokens that a model computes: those of the sequences, and what is written beside them."""
+        return len(self.tokens) + (0 if self.target is None else self.target.size)
+
     @classmethod
     def pack(cls, examples: Sequence[Example]) -> Batch:
         """Collate: sequences are laid by length, then by that of what is written beside them, then by visibility, so

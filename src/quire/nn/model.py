@@ -136,18 +136,13 @@ class Packed:
         )
         self.asked = {slot: move((values != IGNORE).nonzero()[0]) for slot, values in batch.answers.items()}
         self.answers = {slot: move(values[values != IGNORE]) for slot, values in batch.answers.items()}
-        self.order = batch.order
+        self.order, self.size = batch.order, batch.size
         self.target = None if batch.target is None else Packed(batch.target, device)
         self.crossing: Crossing | None = None  # of a target: who looks at which source
         if self.target is not None and batch.target is not None:
             hidden = None if batch.hidden is None else move(batch.hidden)
             self.target.crossing = Crossing.of(batch.target.lengths.tolist(), batch.lengths.tolist(), hidden)
         self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
-
-    @property
-    def size(self) -> int:
-        """Positions that a model computes: those of the sequences, and what is written beside them."""
-        return len(self.tokens) + (len(self.target.tokens) if self.target is not None else 0)
 
     def showing(self, tokens_N: Tensor) -> Packed:
         """The same batch with other tokens at the same places, where nothing is asked by a slot."""
