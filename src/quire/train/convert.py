@@ -12,7 +12,7 @@ from quire.core.errors import BadInput
 from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.train.families import read_config
-from quire.train.families.base import POSITIONS, Family, Row, translated
+from quire.train.families.base import Family, Row, numberless, translated
 from quire.train.families.bert import BERT
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -52,7 +52,8 @@ def import_tensors(
     _has_blocks(named, family, backbone, where)
     if heads is None:
         dropout = config.get(family.dropout)
-        heads = _heads(named, family, dropout=backbone.dropout if dropout is None else dropout)
+        scaled = next((config[name] for name in family.scaled if name in config), True)
+        heads = _heads(named, family, dropout=backbone.dropout if dropout is None else dropout, scaled=scaled)
     else:
         _, heads = family.architecture(heads)
     state: dict[str, Tensor] = {}
@@ -65,8 +66,6 @@ def import_tensors(
         if row.theirs[0] in named:
             pooler[row.ours] = _joined(named, row, where)
             used.update(row.theirs)
-    if family.offset:
-        state[POSITIONS] = state[POSITIONS][family.offset :].contiguous()
     return Imported(family, backbone, dict(heads), state, pooler, tuple(sorted(named.keys() - used)))
 
 
@@ -84,9 +83,6 @@ def export_tensors(
     `state` lacks a tensor or holds one that nothing of theirs can hold.
     """
     ours = {**state, **(pooler or {})}
-    if family.offset:
-        table = ours[POSITIONS]
-        ours[POSITIONS] = torch.cat([table.new_zeros(family.offset, table.shape[1]), table])
     prefix = family.prefix if heads else ""
     tables = {prefix + name: compute(backbone) for name, compute in family.computed.items()}
     theirs = {name: table for name, table in tables.items() if table is not None}
@@ -116,15 +112,23 @@ def _canonical(tensors: Mapping[str, Tensor], family: Family, where: Path) -> di
                 name = name.removesuffix(old) + new
         if name in named:
             raise BadInput(f"{where}: {full!r} is there under two names; save the model again with transformers")
-        if name not in family.unowned:
+        if numberless(name) not in family.unowned:
             named[name] = tensor
     return named
 
 
 def _drop_tied(named: dict[str, Tensor], family: Family, where: Path) -> None:
-    """Remove second copies of tied tensors; a copy that differs is another model than ours."""
+    """Remove second copies of tied tensors; a copy that differs is a head's own, or another model than ours."""
+    own = {name for names in family.heads.values() for name in names.values()}
     for name, twin in family.tied.items():
-        if name in named and not torch.equal(copy := named.pop(name), named.setdefault(twin, copy)):
+        if name not in named:
+            continue
+        copy = named.pop(name)
+        if torch.equal(copy, named.setdefault(twin, copy)):
+            continue
+        if name in own:
+            named[name] = copy
+        else:
             raise BadInput(f"{where}: {name!r} differs from {twin!r}; Quire ties the two, so choose a tied model")
 
 
@@ -139,22 +143,24 @@ def _drop_computed(named: dict[str, Tensor], family: Family, backbone: Backbone,
 
 def _has_blocks(named: Mapping[str, Tensor], family: Family, backbone: Backbone, where: Path) -> None:
     """Before anything is built: a depth of a billion ends at the first block that is missing."""
-    for i in range(backbone.groups or backbone.depth):
-        theirs, _ = translated(f"blocks.{i}.attention.qkv.weight", family.body)
-        _found(named, theirs[0], where)
+    stacks = (("", backbone.groups or backbone.depth), ("decoder.", backbone.decoder or 0))
+    for name in (f"{stack}blocks.{i}.attention.qkv.weight" for stack, depth in stacks for i in range(depth)):
+        _found(named, translated(name, family.body)[0][0], where)
 
 
-def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float) -> dict[str, HeadSpec]:
+def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float, scaled: bool) -> dict[str, HeadSpec]:
     """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code)."""
     found: dict[str, HeadSpec] = {}
     for place, own in family.heads.items():
+        if place == family.over_vocabulary:
+            if head := _scores(named, family, scaled=scaled):
+                found[place] = head
+            continue
         names = {**family.lent, **own}
         (last,), _ = translated([*names][-1].replace("*", "weight"), names)
         if last not in named:
             continue
         match place:
-            case "mlm":
-                found[place] = TokenHead(transform="dense.*" in own)
             case "rtd":
                 found[place] = DetectionHead()
             case "query":
@@ -164,6 +170,18 @@ def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float) -> di
                 if outputs and translated("pooler.weight", names)[0][0] in named:
                     found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
     return {place: found[place] for place in family.places(found)}
+
+
+def _scores(named: Mapping[str, Tensor], family: Family, *, scaled: bool) -> TokenHead | None:
+    """The head over the vocabulary: the first that the family can have, the settings allow and the tensors make up."""
+    own = family.heads[family.over_vocabulary]
+    for head in family.scores:
+        without = {"bias": not head.bias, "weight": head.tied}
+        last = [ours.replace("*", "weight") for ours in own if not without.get(ours)][-1:]
+        there = all(theirs in named for ours in last for theirs in translated(ours, own)[0])
+        if there and (not family.scaled or head.scaled == scaled):
+            return head
+    return None
 
 
 def _rows(family: Family, backbone: Backbone, heads: Mapping[str, HeadSpec], where: Path) -> list[Row]:

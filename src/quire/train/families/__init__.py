@@ -61,8 +61,6 @@ def read_config(config: Any, *, where: Path) -> tuple[Family, Backbone]:
     fields = {ours: config[theirs] for ours, theirs in family.fields.items() if theirs in config}
     if family.activation:
         fields["activation"] = _activation(config, family, where)
-    if family.offset and isinstance(fields["positions"], int):
-        fields["positions"] -= family.offset
     try:
         fields = {**family.fixed, **fields, **family.read(config)}
     except ValueError as error:
@@ -76,8 +74,6 @@ def write_config(backbone: Backbone, *, family: Family) -> dict[str, Any]:
     """The settings of a backbone under their names, `model_type` first; `read_config` reads them back."""
     config: dict[str, Any] = {"model_type": family.model_type}
     config |= {theirs: getattr(backbone, ours) for ours, theirs in family.fields.items()}
-    if family.offset:
-        config[family.fields["positions"]] += family.offset
     if family.activation:
         config[family.activation] = "gelu_pytorch_tanh" if backbone.activation == "gelu_tanh" else backbone.activation
     return config | family.write(backbone)

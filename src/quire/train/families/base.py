@@ -18,12 +18,11 @@ from quire.nn.model import build_body
 
 Names: TypeAlias = Mapping[str, str]
 """Our name -> theirs. `#` is the number of a block, a trailing `*` weight or bias; several of theirs, stacked in this
-order, make one of ours. After a colon stands their shape, where it is another: W width, H heads, D width of a head,
-and a quote where that, flattened behind its first axis, is ours transposed."""
+order, make one of ours. After a colon stands their shape, where it is another: V vocabulary, W width, H heads, D width
+of a head; and a quote where theirs, flattened behind its first axis, is ours transposed, if it is a matrix."""
 Activation: TypeAlias = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Shape: TypeAlias = tuple[int, ...]
 
-POSITIONS = "backbone.embeddings.positions.weight"
 SEGMENTS = "backbone.embeddings.segments.weight"
 
 
@@ -32,20 +31,25 @@ class Row:
     """One tensor of ours and the tensors of theirs it is made of, all of one shape."""
 
     ours: str
-    shape: Shape  # of ours, as it is stacked
+    shape: Shape
     theirs: tuple[str, ...]
     their_shape: Shape
     prefixed: bool  # whether theirs stand under the family's prefix in a model with heads
     transposed: bool
+    skipped: int  # first rows of theirs, which no token ever reaches: zeros where we write them
 
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         """Ours from theirs."""
         rows = [part.flatten(1).T for part in parts] if self.transposed else parts
-        return (torch.cat(list(rows)) if len(rows) > 1 else rows[0]).reshape(self.shape).contiguous()
+        whole = torch.cat(list(rows)) if len(rows) > 1 else rows[0]
+        return whole[self.skipped :].reshape(self.shape).contiguous()
 
     def parted(self, ours: Tensor) -> list[Tensor]:
         """Theirs from ours."""
-        parts = ours.detach().chunk(len(self.theirs))
+        whole = ours.detach()
+        if self.skipped:
+            whole = torch.cat([whole.new_zeros(self.skipped, *whole.shape[1:]), whole])
+        parts = whole.chunk(len(self.theirs))
         return [(part.T if self.transposed else part).reshape(self.their_shape).contiguous() for part in parts]
 
 
@@ -62,9 +66,20 @@ class Family:
     """Our fields and theirs that hold the same."""
     body: Names
     heads: Mapping[str, Names]
-    """By place: `mlm`, `pair`, `classify`, `rtd`, `query`. The last name of each tells whether it is there."""
+    """By place: `mlm` or `lm`, `pair`, `classify`, `rtd`, `query`. The last name of each tells whether it is there."""
     tied: Mapping[str, str]
-    """Second copies of tensors, and the names that are kept."""
+    """Second copies of tensors, and the names that are kept. One that a head can have for its own may differ."""
+    gated: Names = field(default_factory=dict)
+    """Names of the body that are others where it is gated."""
+    scores: tuple[TokenHead, ...] = (TokenHead(),)
+    """What its head over the vocabulary can be. A folder's is the first whose tensors are there; one without any of its
+    own is always there."""
+    scaled: tuple[str, ...] = ()
+    """Their fields that say whether that head is scaled; the first that is there counts."""
+    ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
+    """Their fields with the ids of tokens, and what `Vocab` calls them."""
+    causal: bool = False
+    """Whether its bodies always read left to right: only one with its head over the vocabulary is known to be such."""
     lent: Names = field(default_factory=dict)
     """What belongs to their body and to our heads: the pooler, XLNet's query."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -74,12 +89,12 @@ class Family:
     activation: str = "hidden_act"
     activations: tuple[Activation, ...] = ("gelu", "gelu_tanh", "relu")
     offset: int = 0
-    """Rows before position 0 in their table of positions."""
+    """Rows before position 0 in their tables of positions."""
     dropout: str = "classifier_dropout"
     """Their field with the dropout of the heads named in `dropped`."""
     dropped: tuple[str, ...] = ("classify",)
     unowned: tuple[str, ...] = ("embeddings.position_ids", "embeddings.token_type_ids")
-    """Buffers without learnt values."""
+    """Buffers without learnt values; `#` is the number of a block."""
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=lambda config: {})
     """Our fields that are not one of theirs; ValueError for what we would compute wrongly."""
     write: Callable[[Backbone], dict[str, Any]] = field(default=lambda backbone: {})
@@ -93,13 +108,18 @@ class Family:
             return backbone
         return backbone.model_copy(update={"segments": 1})
 
+    @property
+    def over_vocabulary(self) -> str:
+        """The place of its head over the vocabulary."""
+        return "lm" if "lm" in self.heads else "mlm"
+
     def places(self, heads: Mapping[str, HeadSpec]) -> dict[str, str]:
         """Which head of the family each of our heads would be: sequence heads by their names, others by their kinds."""
         found: dict[str, str] = {}
         for slot in sorted(heads, key=lambda slot: slot not in self.heads):
             match heads[slot]:
-                case TokenHead(transform=transform) if transform == ("dense.*" in self.heads.get("mlm", {})):
-                    place = "mlm"
+                case TokenHead() as head if head in self.scores:
+                    place = self.over_vocabulary
                 case DetectionHead():
                     place = "rtd"
                 case QueryHead():
@@ -124,7 +144,7 @@ class Family:
 
     def rows(self, backbone: Backbone, heads: Mapping[str, HeadSpec]) -> Iterator[Row]:
         """Every tensor of a model, in our order: body, then heads. KeyError for one that the family does not know."""
-        places = self.places(heads)
+        places, body = self.places(heads), {**self.body, **(self.gated if backbone.gated else {})}
         for ours, shape in shapes(backbone, heads).items():
             if ours.startswith("heads."):
                 _, slot, inner = ours.split(".", 2)
@@ -132,7 +152,7 @@ class Family:
                 lent = stem(inner, own) not in own
                 yield self._row(ours, shape, inner, self.lent if lent else own, backbone, prefixed=lent)
             else:
-                yield self._row(ours, shape, ours.removeprefix("backbone."), self.body, backbone, prefixed=True)
+                yield self._row(ours, shape, ours.removeprefix("backbone."), body, backbone, prefixed=True)
 
     def pooler_rows(self, backbone: Backbone) -> Iterator[Row]:
         """A pooler without a head."""
@@ -142,11 +162,12 @@ class Family:
 
     def _row(self, ours: str, shape: Shape, inner: str, names: Names, backbone: Backbone, *, prefixed: bool) -> Row:
         theirs, layout = translated(inner, names)
-        extra = self.offset if ours == POSITIONS else 0
-        sizes = {"W": backbone.width, "H": backbone.heads, "D": backbone.head}
+        skipped = self.offset if inner.endswith("embeddings.positions.weight") else 0
+        transposed = layout.endswith("'") and len(shape) > 1
+        sizes = {"V": backbone.vocab, "W": backbone.width, "H": backbone.heads, "D": backbone.head}
         own = tuple(sizes.get(letter) or int(letter) for letter in layout.rstrip("'"))
-        plain = (shape[0] // len(theirs) + extra, *shape[1:])
-        return Row(ours, (shape[0] + extra, *shape[1:]), theirs, own or plain, prefixed, layout.endswith("'"))
+        plain = (shape[0] // len(theirs) + skipped, *shape[1:])
+        return Row(ours, shape, theirs, own or (plain[::-1] if transposed else plain), prefixed, transposed, skipped)
 
 
 def shapes(backbone: Backbone, heads: Mapping[str, HeadSpec]) -> dict[str, Shape]:
@@ -162,10 +183,15 @@ def pooler_shapes(backbone: Backbone) -> dict[str, Shape]:
     return {"pooler.weight": (backbone.width, backbone.width), "pooler.bias": (backbone.width,)}
 
 
+def numberless(name: str) -> str:
+    """A name with `#` for the number of its block."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", name)
+
+
 def stem(ours: str, names: Names) -> str:
     """The entry of a table that a name of ours belongs to, be it there or not."""
-    numberless = re.sub(r"(?<=blocks\.)\d+", "#", ours)
-    return numberless if numberless in names else re.sub(r"\.(weight|bias)$", ".*", numberless)
+    plain = numberless(ours)
+    return plain if plain in names else re.sub(r"\.(weight|bias)$", ".*", plain)
 
 
 def translated(ours: str, names: Names) -> tuple[tuple[str, ...], str]:

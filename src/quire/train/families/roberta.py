@@ -3,8 +3,23 @@
 Its backbones are BERT's, and are written as such.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+from quire.core.spec import Backbone
 from quire.train.families.base import Family
 from quire.train.families.bert import BODY, FIELDS, TOKENS
+
+_OFFSET = 2  # padding_idx + 1: token i of a sequence has row i + 2, and their number of positions counts all rows
+
+
+def _read(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"positions": config["max_position_embeddings"] - _OFFSET}
+
+
+def _write(backbone: Backbone) -> dict[str, Any]:
+    return {"max_position_embeddings": backbone.positions + _OFFSET}
+
 
 ROBERTA = Family(
     model_type="roberta",
@@ -23,5 +38,7 @@ ROBERTA = Family(
     },
     tied={"lm_head.decoder.weight": TOKENS, "lm_head.decoder.bias": "lm_head.bias"},
     activations=("gelu",),  # the MLM head's, always
-    offset=2,  # padding_idx + 1: token i of a sequence has row i + 2
+    offset=_OFFSET,
+    read=_read,
+    write=_write,
 )

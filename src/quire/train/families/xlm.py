@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
 from quire.nn.positions import sinusoids
 from quire.train.families.base import Family
@@ -71,6 +72,7 @@ XLM = Family(
         "blocks.#.ffn.down.*": "ffns.#.lin2.*",
         "blocks.#.ffn_norm.*": "layer_norm2.#.*",
     },
+    scores=(TokenHead(transform=False),),
     heads={"mlm": {"bias": "pred_layer.proj.bias"}},
     tied={"pred_layer.proj.weight": "embeddings.weight"},
     unowned=("position_ids",),

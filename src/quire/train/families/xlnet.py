@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
 
@@ -58,6 +59,7 @@ XLNET = Family(
         "blocks.#.ffn_norm.*": _LAYER + "ff.layer_norm.*",
     },
     lent={"vector": "mask_emb:11W"},
+    scores=(TokenHead(transform=False),),
     heads={"mlm": {"bias": "lm_loss.bias"}, "query": {}},
     tied={"lm_loss.weight": "word_embedding.weight"},
 )
