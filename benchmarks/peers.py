@@ -53,6 +53,7 @@ def write(
         tokenizer_saver=tokenizer.save,
         card="",
         extra={},
+        vocab=tokenizer.vocab,
         pooler=pooler,
     )
     return folder

@@ -268,7 +268,7 @@ class Material:
                 tokenizer_saver=self.tokenizer.save,
                 card=card,
                 extra=extra or {},
-                pad=self.tokenizer.vocab.pad,
+                vocab=self.tokenizer.vocab,
             )
 
 

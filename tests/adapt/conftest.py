@@ -49,5 +49,6 @@ def files(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]])
         tokenizer_saver=tokenizer.save,
         card="",
         extra={},
+        vocab=tokenizer.vocab,
     )
     return folder

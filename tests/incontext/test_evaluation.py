@@ -58,6 +58,7 @@ def save(folder: Path, model: Model, tokenizer: Tokenizer) -> Path:
         state=model.state_dict(),
         labels=None,
         tokenizer_saver=tokenizer.save,
+        vocab=tokenizer.vocab,
         card="",
         extra={},
     )

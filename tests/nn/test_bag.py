@@ -33,6 +33,7 @@ def test_a_folder_opens_again(tmp_path: Path) -> None:
         tokenizer_saver=tokenizer.save,
         card="",
         extra={},
+        vocab=tokenizer.vocab,
     )
     found = read_model(tmp_path / "model")
     assert found.backbone == model.spec

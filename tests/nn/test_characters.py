@@ -122,6 +122,7 @@ def test_spellings_are_saved_with_the_model(tmp_path: Path, model: Model, tokeni
         state=model.state_dict(),
         labels=None,
         tokenizer_saver=tokenizer.save,
+        vocab=tokenizer.vocab,
         card="",
         extra={},
     )

@@ -5,7 +5,6 @@ what holds for 64 wide heads may fail for 5. Legend: S sequences, L longest, N p
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.nn.parity import close, drawn, mirrored, padded, same_gradients
 from torch import Tensor
 
 from quire.core.example import IGNORE, Batch, Example
-from quire.core.random import rng, seed_of
+from quire.core.random import rng
 from quire.nn.losses import cross_entropy
-from quire.nn.model import Model, Packed, Step
-from quire.train.convert import import_tensors
+from quire.nn.model import Packed, Step
 
 transformers = pytest.importorskip("transformers")
 VOCAB, POSITIONS, PAD = 23, 11, 1
@@ -151,18 +150,9 @@ class Twin:
         config = _config(family, sizes)
         config.num_labels = 2 if task == "ForPreTraining" else 3
         self.family = family
-        self.theirs = getattr(transformers, family + task)(config).eval()
-        draw = torch.Generator().manual_seed(seed_of("parity", sizes.key))
         self.fixed = "transformer.position_embeddings.weight" if family == "XLM" and sizes.sinusoidal else ""
-        with torch.no_grad():
-            for name, parameter in self.theirs.named_parameters():
-                if not self.fixed.endswith(name):
-                    parameter.normal_(std=0.3, generator=draw)
-        self.config = config.to_dict()
-        found = import_tensors(self.theirs.state_dict(), self.config, where=Path("theirs"))
-        assert all("pooler" in name for name in found.unused)  # RoBERTa's, which no head of theirs takes
-        self.model = Model(found.backbone, found.heads).eval()
-        self.model.load_state_dict(found.state)
+        self.theirs = drawn(getattr(transformers, family + task)(config), sizes.key, but=self.fixed)
+        self.model = mirrored(self.theirs)
         self.examples = _examples(sizes)
         self.batch = Batch.pack(self.examples)
         self.step = Step(self.model, Packed(self.batch))
@@ -170,16 +160,13 @@ class Twin:
     def ask(self, **labels: Tensor) -> Any:
         """Their outputs for the padded batch."""
         ids, segments, languages, truth = (
-            _padded([getattr(e, name) for e in self.examples], fill) for name, fill in _FIELDS
+            padded([getattr(e, name) for e in self.examples], fill, length=POSITIONS) for name, fill in _FIELDS
         )
         more = {"XLM": {"langs": languages}, "ModernBert": {}}.get(self.family, {"token_type_ids": segments})
         return self.theirs(input_ids=ids, attention_mask=(truth != IGNORE).long(), **more, **labels)
 
     def close(self, ours: Tensor, theirs_SL: Tensor) -> None:
-        """Our values [N, ...] against their padded ones [S, L, ...] at real positions."""
-        pieces = self.batch.unpack(ours.detach().numpy())
-        for piece, padded in zip(pieces, theirs_SL.detach(), strict=True):
-            torch.testing.assert_close(torch.as_tensor(piece), padded[: len(piece)], atol=1e-5, rtol=1e-5)
+        close(self.batch, ours, theirs_SL)
 
     def close_first(self, ours: Tensor, theirs_SC: Tensor) -> None:
         """Our scores [S, C] of sequences against theirs, in the order of the examples."""
@@ -187,16 +174,7 @@ class Twin:
         torch.testing.assert_close(ours[back], theirs_SC, atol=1e-5, rtol=1e-5)
 
     def same_gradients(self, ours: Tensor, theirs: Tensor) -> None:
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-        theirs.backward()  # type: ignore[no-untyped-call]
-        ours.backward()  # type: ignore[no-untyped-call]
-        named = dict(self.theirs.named_parameters())
-        grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named.items()}
-        grads |= {self.fixed: named[self.fixed]} if self.fixed else {}
-        expected = import_tensors(grads, self.config, where=Path("theirs")).state
-        for name, parameter in self.model.named_parameters():
-            ours_grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            torch.testing.assert_close(ours_grad, expected[name], atol=1e-5, rtol=1e-4, msg=f"gradient of {name}")
+        same_gradients(self.model, self.theirs, (ours, theirs), self.theirs.config.to_dict(), fixed=self.fixed)
 
 
 _FIELDS = (("tokens", PAD), ("segments", 0), ("languages", 0), ("truth", IGNORE))
@@ -217,13 +195,8 @@ def _examples(sizes: Sizes) -> list[Example]:
     return made
 
 
-def _padded(rows: list[Any], fill: int) -> Tensor:
-    """[L] arrays -> [S, L], always to the full width, so that padding is there."""
-    return torch.tensor([[*row.tolist(), *[fill] * (POSITIONS - len(row))] for row in rows])
-
-
 def _labels(twin: Twin, slot: str, *, pad: int = IGNORE) -> Tensor:
-    return _padded([example.answers[slot] for example in twin.examples], pad)
+    return padded([example.answers[slot] for example in twin.examples], pad, length=POSITIONS)
 
 
 def _first(twin: Twin, slot: str) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from quire.compress.quantize import DynamicInt8
 from quire.core.bodies import Star
 from quire.core.errors import BadInput
-from quire.core.example import Batch, Example
+from quire.core.example import Batch, Example, Vocab
 from quire.core.heads import TokenHead
 from quire.core.random import rng
 from quire.core.spec import Backbone
@@ -155,7 +155,7 @@ def test_int8_is_near() -> None:
     assert F.cosine_similarity(was, now).min() > 0.95
 
 
-def test_a_folder_keeps_it(tmp_path: Path) -> None:
+def test_a_folder_keeps_it(tmp_path: Path, vocab: Vocab) -> None:
     """No class of theirs has its shape, so the folder is in our names."""
     saved, heads = Model(SPEC, {"mlm": TokenHead()}, seed=3), {"mlm": TokenHead()}
     save_model(
@@ -165,6 +165,7 @@ def test_a_folder_keeps_it(tmp_path: Path) -> None:
         state=saved.state_dict(),
         labels=None,
         tokenizer_saver=lambda _: None,
+        vocab=vocab,
         card="",
         extra={},
     )

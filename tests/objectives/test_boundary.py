@@ -28,7 +28,7 @@ def hidden(world: World, places: list[int], *lengths: int) -> Example:
     cuts = np.split(tokens, np.cumsum(lengths)[:-1])
     example = Example.of(world.vocab, *(Passage(cut, np.ones(len(cut), dtype=bool)) for cut in cuts))
     where = np.isin(np.arange(len(example)), places)
-    return example.ask("mlm", where, np.where(where, world.vocab.mask, example.tokens))
+    return example.ask("mlm", where, np.where(where, world.vocab.masking(), example.tokens))
 
 
 def asked(example: Example, slot: str) -> list[int]:

@@ -1,19 +1,17 @@
 """Model folders of every kind of backbone and head: a family of transformers' where one says all, else our names."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from tests.train.folders import BERT, POOLER, QUIET, VOCAB, same, save, there_and_back
 
 from quire.core.bodies import Star
 from quire.core.errors import BadInput
-from quire.core.example import Batch, Example, Passage, Vocab
+from quire.core.example import Batch, Example, Passage
 from quire.core.heads import (
     BoundaryHead,
     DetectionHead,
@@ -26,14 +24,9 @@ from quire.core.heads import (
 )
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
-from quire.text.tokenizers import Tokenizer
-from quire.train.convert import export_tensors
 from quire.train.families import read_config
-from quire.train.families.base import shapes
-from quire.train.start import Base, started
-from quire.train.weights import read_model, save_model, standing
+from quire.train.weights import read_model, standing
 
-BERT = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, segments=2)
 MODERN = Backbone(
     vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, segments=0, dropout=0, attention_dropout=0,
     position="rotary", norm_first=True, gated=True, bias=False, window=2, global_every=2, norm_eps=1e-5,
@@ -41,40 +34,6 @@ MODERN = Backbone(
 )  # fmt: skip
 LINGUAL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=48, positions=11, segments=0, languages=3)
 RELATIVE = BERT.model_copy(update={"position": "relative", "embedding_norm": False})
-VOCAB = Vocab(size=37, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
-
-
-def drawn(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    draw = torch.Generator().manual_seed(7)
-    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
-
-
-POOLER = drawn({"pooler.weight": (12, 12), "pooler.bias": (12,)})
-
-
-def save(
-    folder: Path, backbone: Backbone, heads: dict[str, HeadSpec], *, state: dict[str, Tensor] | None = None
-) -> dict[str, Tensor]:
-    state = state or drawn(shapes(backbone, heads))
-    save_model(
-        folder,
-        backbone=backbone,
-        heads=heads,
-        state=state,
-        labels=None,
-        tokenizer_saver=lambda draft: None,
-        card="",
-        extra={},
-        pooler=None if heads else POOLER,
-        pad=5,
-    )
-    return state
-
-
-def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
-
-
 BACKBONES: dict[str, tuple[Backbone, str]] = {
     "BERT": (BERT, "bert"),
     "ReLU": (BERT.model_copy(update={"activation": "relu"}), "bert"),
@@ -97,10 +56,14 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "no positions": (BERT.model_copy(update={"position": "none"}), "quire"),
     "scores": (BERT.model_copy(update={"score": "additive"}), "quire"),
     "a window": (BERT.model_copy(update={"window": 2}), "quire"),
+    "BERT, drawn otherwise": (BERT.model_copy(update={"init": "t5", "head_width": 4, "buckets": 8}), "bert"),
+    "BERT, heads of another width": (BERT.model_copy(update={"head_width": 5}), "quire"),
     "a star": (Star(vocab=37, depth=2, width=12, heads=3, positions=11, ring=True, segments=0), "quire"),
 }
 EVERY_HEAD: dict[str, HeadSpec] = {
     "mlm": TokenHead(),
+    "lm": TokenHead(transform=False, bias=False),
+    "own": TokenHead(tied=False),
     "plain": TokenHead(transform=False),
     "pair": SequenceHead(outputs=2),
     "order": SequenceHead(outputs=3),
@@ -184,29 +147,15 @@ THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "sinusoidal_embeddings": True}),
     ("XLNetLMHeadModel", {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}),
 ]
-QUIET = pytest.mark.filterwarnings(
-    "ignore:unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 
 
 @QUIET
 @pytest.mark.parametrize(("name", "sizes"), THEIRS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(THEIRS)])
 def test_a_folder_of_transformers_is_a_start_and_goes_back(tmp_path: Path, name: str, sizes: dict[str, Any]) -> None:
-    theirs = pytest.importorskip("transformers")
-    kind = getattr(theirs, name)
-    kind(kind.config_class(**sizes)).save_pretrained(tmp_path)
-    Tokenizer.train(["a b c d e f g"], kind="wordpiece", size=37, lowercase=True, longest=11).save(tmp_path)
-    files = Base.load(str(tmp_path)).files
-    assert not any("not used" in note for note in files.notes)
-    model = started(files, files.heads, seed=1)
-    assert same(model.cpu().state_dict(), files.state)
-    family, _ = read_config(json.loads((tmp_path / "config.json").read_text()), where=tmp_path)
-    tensors = load_file(tmp_path / "model.safetensors")
-    if family.offset:  # rows that no token reaches
-        tensors["roberta.embeddings.position_embeddings.weight"][: family.offset] = 0
-    back = export_tensors(files.state, backbone=files.backbone, heads=files.heads, family=family)
-    if (table := "transformer.position_embeddings.weight") in tensors and files.backbone.position == "sinusoidal":
-        torch.testing.assert_close(back.pop(table), tensors.pop(table), atol=1e-4, rtol=0)  # theirs is from fp64
+    back, tensors = there_and_back(tmp_path, name, sizes)
+    if sizes.get("sinusoidal_embeddings"):  # theirs is from fp64
+        tables = [found.pop("transformer.position_embeddings.weight") for found in (back, tensors)]
+        torch.testing.assert_close(*tables, atol=1e-4, rtol=0)
     assert same(back, tensors)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from quire.core.errors import BadInput
+from quire.core.example import Vocab
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.train.convert import export_tensors, import_tensors
@@ -57,6 +58,7 @@ def save(folder: Path, heads: dict[str, HeadSpec], **changes: Any) -> dict[str, 
         "labels": ["bad", "so-so", "好"] if "classify" in heads else None,
         "tokenizer_saver": lambda draft: (draft / "vocab.txt").write_text("[PAD]\n"),
         "card": "# A model\n",
+        "vocab": Vocab(size=37, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5))),
         "extra": {"length": 11, "truncation": "head"},
         "pooler": random_pooler(),
     }
@@ -237,7 +239,7 @@ CONFIGS = [
     ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not supported"),
     ({"is_decoder": True}, "is_decoder True"),
     ({"hidden_act": "silu"}, "hidden_act 'silu' is not supported; known: gelu, "),
-    ({"model_type": "gpt2"}, "model_type 'gpt2' is none that Quire knows; known: albert, bert, "),
+    ({"model_type": "mamba"}, "model_type 'mamba' is none that Quire knows; known: albert, bart, bert"),
     ({"model_type": "berd"}, "model_type 'berd' is none that Quire knows; did you mean 'bert'"),
     ({"model_type": ["bert"]}, "model_type"),
     ({"hidden_act": ["gelu"]}, "hidden_act"),

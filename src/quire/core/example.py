@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from quire.core.errors import BadInput
 from quire.core.random import Rng
 from quire.core.visibility import Causal, Full, Visibility
 
@@ -33,7 +34,8 @@ class Vocab:
     unk: int
     cls: int
     sep: int
-    mask: int
+    mask: int | None
+    """Where there is one: GPT-2 and T5 have none."""
     special: frozenset[int]
     counts: Ints | None = field(default=None, compare=False, repr=False)
     """[V] how often each token stands in the corpus, where there is one."""
@@ -41,6 +43,22 @@ class Vocab:
     """Marks that stand for a span each, in the order in which they are used (T5)."""
     stops: frozenset[int] = frozenset()
     """Full stops and their like, at which sentences end (BART)."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether a text begins with a token for that: T5's do not, and GPT-2 has one for all purposes."""
+        return self.cls != self.pad or self.cls == self.sep
+
+    @property
+    def start(self) -> int:
+        """What a decoder begins with: [SEP] (BART), or the padding where no token is for beginnings (T5)."""
+        return self.sep if self.begins else self.pad
+
+    def masking(self) -> int:
+        """The mask; BadInput where there is none."""
+        if self.mask is None:
+            raise BadInput("the tokenizer has no mask token, which this objective shows in place of others; take lm")
+        return self.mask
 
     @cached_property
     def reserved(self) -> Bools:
@@ -113,10 +131,10 @@ class Example:
     @classmethod
     def of(cls, vocab: Vocab, *passages: Passage) -> Example:
         """`[CLS] A [SEP] B [SEP]` with segments 0 and 1, as BERT writes it; empty passages are left out."""
-        parts: list[tuple[Passage | int, int]] = [(vocab.cls, 0)]
+        parts: list[tuple[Passage | int, int]] = [(vocab.cls, 0)] if vocab.begins else []
         for number, passage in enumerate([p for p in passages if len(p)]):
             parts += [(passage, number), (vocab.sep, number)]
-        return cls.laid(vocab, *parts, *([(vocab.sep, 0)] if len(parts) == 1 else []))
+        return cls.laid(vocab, *parts, *([(vocab.sep, 0)] if len(parts) < 2 else []))
 
     @classmethod
     def laid(cls, vocab: Vocab, *parts: tuple[Passage | int, int]) -> Example:

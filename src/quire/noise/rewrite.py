@@ -65,7 +65,7 @@ class Mask(InPlace):
         if self.by == "span":
             coin = coin[_runs(chosen)]
         shown = tokens.copy()
-        shown[chosen[coin < self.mask]] = vocab.mask
+        shown[chosen[coin < self.mask]] = vocab.masking()
         replaced = chosen[(coin >= self.mask) & (coin < self.mask + self.random)]
         if len(replaced):
             shown[replaced] = self._drawn(len(replaced), vocab, rng)
@@ -125,7 +125,7 @@ class Infill(Rewrite):
     random: Rate = 0.0
 
     def recast(self, tokens: Ints, spans: Ints, vocab: Vocab, rng: Rng) -> Ints:
-        marks = np.full(len(spans), vocab.mask)
+        marks = np.full(len(spans), vocab.masking())
         other = np.flatnonzero(rng.random(len(spans)) < self.random)
         marks[other] = vocab.ordinary[rng.integers(len(vocab.ordinary), size=len(other))]
         return _replaced(tokens, spans, marks)

@@ -102,7 +102,7 @@ class Denoise(Objective):
         for reorder in (r for r in self.reorder if r.last):
             shown = shown[reorder.order(shown, vocab, rng)]
         source = np.concatenate([[vocab.cls] if self.opening else [], shown, [vocab.sep]]).astype(np.int64)
-        hidden = source == vocab.mask if self.write == "fragment" else None
+        hidden = source == vocab.masking() if self.write == "fragment" else None
         made = example.recast(source, self._target(clean, text, spans, vocab), hidden=hidden)
         return made if example.languages is None else self._in_language(made, example.languages)
 

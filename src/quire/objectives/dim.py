@@ -69,7 +69,7 @@ class Dim(Objective):
                 begin = begins[rng.integers(len(begins))]
                 where = np.zeros(len(example), dtype=bool)
                 where[begin : begin + size] = True
-                return example.ask(self.slot, where, np.full(len(example), world.vocab.mask))
+                return example.ask(self.slot, where, np.full(len(example), world.vocab.masking()))
         return example
 
     def loss(self, step: Step) -> Tensor:

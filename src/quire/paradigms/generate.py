@@ -123,7 +123,7 @@ class _Filling:
         forbidden = torch.ones(self.model.spec.vocab, dtype=torch.bool, device=device).index_fill_(0, allowed, False)
         for start in range(0, len(self.rows), AT_ONCE):
             opened = [self.task.opened(s, _passage(w), self.world) for s, w in self.rows[start : start + AT_ONCE]]
-            masked = [_masked(example, vocab.mask) for example in opened]
+            masked = [_masked(example, vocab.masking()) for example in opened]
             batch = Batch.pack([example.label(self.task.slot, 0, at=len(example) - 1) for example in masked])
             logits_RV = Step(self.model, Packed(batch, device)).logits(self.task.slot, head=self.task.head)
             told.append(logits_RV[torch.from_numpy(np.argsort(batch.order)).to(device)])

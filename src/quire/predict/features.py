@@ -56,7 +56,7 @@ class Features(Predictor):
                 state=self.model.state_dict(),
                 labels=None,
                 tokenizer_saver=self.tokenizer.save,
-                pad=self.tokenizer.vocab.pad,
+                vocab=self.tokenizer.vocab,
                 card=card,
                 extra={},
             )

@@ -49,7 +49,7 @@ class Network(Predictor):
             state=self.model.state_dict(),
             labels=self.labels,
             tokenizer_saver=self.tokenizer.save,
-            pad=self.tokenizer.vocab.pad,
+            vocab=self.tokenizer.vocab,
             card=card,
             extra={"length": self.length, "cut": self.how},
         )

@@ -158,7 +158,7 @@ class Writer:
             state=self.model.state_dict(),
             labels=None,
             tokenizer_saver=self.tokenizer.save,
-            pad=self.tokenizer.vocab.pad,
+            vocab=self.tokenizer.vocab,
             card=card,
             extra={EXTRA: self.plan.model_dump(mode="json")},
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,6 +23,8 @@ ROLES: Mapping[str, tuple[str, str]] = {
 }
 """Role -> its names at BERT and at RoBERTa, looked for where a folder's configuration names none."""
 
+ALL_PURPOSES = "<|endoftext|>"
+"""GPT-2's one special token."""
 BERT_NAMES = [names[0] for names in ROLES.values()]
 STOPS = ".!?。！？"
 LONGEST_WORD = 100  # characters; a longer word is unknown to WordPiece (BERT's own limit)
@@ -72,6 +74,22 @@ def token_of(config: Mapping[str, Any], role: str) -> str | None:
     """The name which `tokenizer_config.json` gives a role, written plainly or as an added token."""
     entry = config.get(f"{role}_token")
     return entry.get("content") if isinstance(entry, dict) else entry
+
+
+def assigned(names: Mapping[str, str | None], known: Container[str]) -> dict[str, str]:
+    """The token of each role, from the names of a configuration or those that are usual; it need not be known.
+
+    Where no token begins a text and none is a mask, it is a generator's vocabulary, which has no role `mask`: what ends
+    a text also pads, and begins it, unless the padding does (T5).
+    """
+    found = {r: names.get(r) or next((t for t in usual if t in known), usual[0]) for r, usual in ROLES.items()}
+    lacking = {role for role, token in found.items() if not names.get(role) and token not in known}
+    every = ALL_PURPOSES if ALL_PURPOSES in known else None
+    pad, unk, sep = (None if role in lacking else found[role] for role in ("pad", "unk", "sep"))
+    end = sep or names.get("eos") or every or unk
+    if end is None or not lacking >= {"cls", "mask"}:
+        return found
+    return {"pad": pad or end, "unk": unk or end, "cls": names.get("bos") or every or pad or end, "sep": end}
 
 
 def wordpiece(vocab: dict[str, int], config: Mapping[str, Any]) -> Backend:

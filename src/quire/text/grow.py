@@ -61,8 +61,9 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], *, by: int) -> tuple[Toke
 
 
 def with_sentinels(tokenizer: Tokenizer, number: int) -> tuple[Tokenizer, list[list[int]]]:
-    """The tokenizer with `number` sentinels, and for each new row the token whose embedding it takes: the mask."""
+    """The tokenizer with `number` sentinels, and for each row the token whose embedding it takes: mask or unknown."""
     backend = Backend.from_str(tokenizer.backend.to_str())
     sentinels.add(backend, number)
     longer = tokenizer.around(backend)
-    return longer, [[tokenizer.vocab.mask]] * (longer.vocab.size - tokenizer.vocab.size)
+    like = tokenizer.vocab.unk if tokenizer.vocab.mask is None else tokenizer.vocab.mask
+    return longer, [[like]] * (longer.vocab.size - tokenizer.vocab.size)

@@ -27,7 +27,7 @@ from quire.text.words import Segmenter
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """A tokenizer of the BERT or RoBERTa family. A person's text never becomes a special token.
+    """A tokenizer of the BERT, RoBERTa, GPT-2 or T5 family. A person's text never becomes a special token.
 
     transformers reads "[SEP]" inside a text as the separator; here it is a bracket, "sep" and a bracket
     (transformers does the same with `split_special_tokens=True`).
@@ -35,14 +35,14 @@ class Tokenizer:
 
     backend: Backend
     vocab: Vocab
-    names: dict[str, str]  # role (pad, unk, cls, sep, mask) -> token
+    names: dict[str, str]  # role (pad, unk, cls, sep, mask; of generators pad, unk, bos, eos) -> token
     longest: int | None = None  # positions of the model it belongs to, as `model_max_length`
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
         """From `tokenizer.json`, or `vocab.txt` of the BERT family; truncation and padding in it are switched off."""
         backend, config = backends.read(folder)
-        names = {role: backends.token_of(config, role) for role in backends.ROLES}
+        names = {role: backends.token_of(config, role) for role in (*backends.ROLES, "bos", "eos")}
         limit = config.get("model_max_length")
         longest = limit if isinstance(limit, int) and limit < 1_000_000 else None  # transformers writes 1e30 for none
         return cls._of(backend, names, longest, str(folder))
@@ -77,12 +77,10 @@ class Tokenizer:
     @classmethod
     def _of(cls, backend: Backend, names: dict[str, str | None], longest: int | None, where: str) -> Tokenizer:
         known = backend.get_vocab(with_added_tokens=True)
-        found = {}
-        for role, usual in backends.ROLES.items():
-            name = names[role] or next((token for token in usual if token in known), usual[0])
+        found = backends.assigned(names, known)
+        for role, name in found.items():
             if name not in known:
                 raise BadInput(f"{where}: the tokenizer has no {role} token {name!r}; name it in tokenizer_config.json")
-            found[role] = name
         ids = {role: known[name] for role, name in found.items()}
         sentinels = marks.ids(known)
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
@@ -92,12 +90,15 @@ class Tokenizer:
             unk=ids["unk"],
             cls=ids["cls"],
             sep=ids["sep"],
-            mask=ids["mask"],
+            mask=ids.get("mask"),
             special=frozenset(added | {*ids.values(), *sentinels}),
             sentinels=sentinels,
             stops=backends.stops(backend),
         )
         backend.encode_special_tokens = True  # a literal "[MASK]" in a text stays text
+        if "mask" not in found:
+            kept = {"eos": "sep", "unk": "unk", "pad": "pad", **({"bos": "cls"} if vocab.begins else {})}
+            found = {name: found[role] for name, role in kept.items()}
         return cls(backend, vocab, found, longest)
 
     def around(self, backend: Backend) -> Tokenizer:

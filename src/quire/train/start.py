@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from quire.core.errors import BadInput
-from quire.core.heads import HeadSpec, SequenceHead
+from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
@@ -56,8 +56,14 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
     """A model with the backbone of `files`, and its heads where name and shape agree; the rest is drawn from `seed`.
 
     A fresh sequence head starts from a pooler that passes the state on (the identity before its tanh): with a few
-    labels a random pooler has to be unlearnt first.
+    labels a random pooler has to be unlearnt first. BadInput for a body that reads left to right where nobody asks for
+    the next token: it would see what it never saw.
     """
+    if files.causal and not any(isinstance(part, TokenHead) and not part.transform for part in parts.values()):
+        raise BadInput(
+            "base: this model reads left to right (its head is `lm`), and nothing here asks for the next token; "
+            "train it with the objective lm, or take a base that reads both ways"
+        )
     model = Model(files.backbone, parts, seed=seed)
     wanted = model.state_dict()
     usable = {name: t for name, t in files.state.items() if name in wanted and wanted[name].shape == t.shape}

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
+from quire.core.example import Vocab
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.characters import SPELLINGS
 from quire.nn.model import DECODER, Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config
-from quire.train.families.base import SEGMENTS, shapes
+from quire.train.families.base import SEGMENTS, Family, shapes
 from quire.train.safe import pickle_refusal, read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 
 MODEL, HEADS, RECORD = "model.safetensors", "heads.safetensors", "quire.json"
@@ -47,6 +48,12 @@ class ModelFiles:
     pooler: Mapping[str, Tensor] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    @property
+    def causal(self) -> bool:
+        """Whether a Transformer was made to read left to right: its one head over the vocabulary is `lm` (GPT)."""
+        over = [slot for slot, head in self.heads.items() if isinstance(head, TokenHead) and head.of == "backbone"]
+        return over == ["lm"] and self.backbone.kind == "transformer"
 
 
 class _Record(Settings):
@@ -95,14 +102,14 @@ def save_model(
     tokenizer_saver: Callable[[Path], None],
     card: str,
     extra: Mapping[str, Any],
+    vocab: Vocab,
     pooler: Mapping[str, Tensor] | None = None,
-    pad: int = 0,
 ) -> None:
     """Write a model folder whole or not at all; one that Quire wrote before under this name is replaced.
 
-    `state` is in our names; `pooler` goes along where no head has its own; `pad` is the padding token's id, which only
-    theirs needs. BadInput when the place is taken by something else or cannot be written; ValueError when state, specs
-    and labels disagree.
+    `state` is in our names; `pooler` goes along where no head has its own; of `vocab`, theirs needs the ids of tokens
+    that pad, begin and end. BadInput when the place is taken by something else or cannot be written; ValueError when
+    state, specs and labels disagree.
     """
     if folder.exists() and not (folder / RECORD).is_file() and not _is_empty(folder):
         raise BadInput(f"{folder}: exists and was not written by Quire; choose another place or move it away")
@@ -124,10 +131,14 @@ def save_model(
         if held != backbone:
             tensors[SEGMENTS] = torch.zeros(1, backbone.embedding_width)
         tensors = export_tensors(tensors, backbone=held, heads=theirs, pooler=pooler if placed else None, family=family)
-        config = {"architectures": [name], **write_config(held, family=family), "pad_token_id": pad}
-        config |= _config_of_head(theirs.get("classify"), labels, dropout=family.dropout)
+        config = {"architectures": [name], **write_config(held, family=family)}
+        config |= {field: getattr(vocab, role) for field, role in family.ids.items()}
+        for slot, head in theirs.items():
+            config |= _config_of_head(slot, head, labels, family=family)
     with whole_folder(folder) as draft:
         tokenizer_saver(draft)
+        if family and not family.typed:
+            _without_types(draft / "tokenizer_config.json")
         write_json(draft / "config.json", config)
         write_tensors(draft / MODEL, tensors)
         if lone_state:
@@ -193,18 +204,26 @@ def _with_beside(
     return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, notes)
 
 
-def _config_of_head(head: HeadSpec | None, labels: Sequence[str] | None, *, dropout: str) -> dict[str, Any]:
-    if not isinstance(head, SequenceHead):
+def _config_of_head(slot: str, head: HeadSpec, labels: Sequence[str] | None, *, family: Family) -> dict[str, Any]:
+    if isinstance(head, TokenHead):
+        return dict.fromkeys(family.scaled, head.scaled)
+    if not isinstance(head, SequenceHead) or slot != "classify":
         return {}
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)
     if len(names) != head.outputs or len(set(names)) != len(names):
         raise ValueError(f"{len(names)} labels {names} for {head.outputs} outputs")
     return {
-        dropout: head.dropout,
+        family.dropout: head.dropout,
         "problem_type": "single_label_classification",
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
+
+
+def _without_types(path: Path) -> None:
+    """The configuration of a tokenizer, where there is one, for a model that takes no `token_type_ids`."""
+    if path.is_file():
+        write_json(path, {**read_json(path), "model_input_names": ["input_ids", "attention_mask"]})
 
 
 def _labels(config: dict[str, Any], found: Imported, where: Path) -> list[str] | None:
@@ -256,7 +275,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 def _notes(heads: Mapping[str, HeadSpec], pooler: Mapping[str, Tensor], unused: Sequence[str]) -> list[str]:
     notes = []
-    if "mlm" not in heads:
+    if not any(isinstance(head, TokenHead) for head in heads.values()):
         notes.append("no MLM head in this folder")
     if not pooler and not any(spec.kind == "sequence" for spec in heads.values()):
         notes.append("no pooler in this folder")

@@ -9,15 +9,20 @@ from quire.core.errors import BadInput, nearest
 from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.train.families.albert import ALBERT
+from quire.train.families.bart import BART
 from quire.train.families.base import Activation, Family
 from quire.train.families.bert import BERT
 from quire.train.families.electra import ELECTRA
+from quire.train.families.gpt import GPT
+from quire.train.families.gpt2 import GPT2
 from quire.train.families.modernbert import MODERNBERT
 from quire.train.families.roberta import ROBERTA
+from quire.train.families.t5 import T5
 from quire.train.families.xlm import XLM
 from quire.train.families.xlnet import XLNET
 
-FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET)}
+_ALL = (BERT, ROBERTA, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
+FAMILIES = {family.model_type: family for family in _ALL}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -39,7 +44,7 @@ _FINE: dict[str, tuple[Any, ...]] = {
     "pruned_heads": ({},),
     "quantization_config": (None,),
 }
-_NEEDED = ("vocab", "depth", "width", "heads", "ffn", "positions")  # the rest may be left to the defaults
+_NEEDED = ("vocab", "depth", "width", "heads", "ffn", "positions", "decoder")  # the rest may be left to the defaults
 
 
 def read_config(config: Any, *, where: Path) -> tuple[Family, Backbone]:
@@ -82,11 +87,12 @@ def write_config(backbone: Backbone, *, family: Family) -> dict[str, Any]:
 def describing(backbone: Backbone, heads: Mapping[str, HeadSpec]) -> Family | None:
     """The family whose settings say all of a backbone, the one with places for the most heads; None if none does."""
     fitting = [f for f in FAMILIES.values() if _describes(f, f.held(backbone))]
-    return max(fitting, key=lambda f: len(f.architecture(heads)[1]), default=None)
+    known = [f for f in fitting if not f.causal or f.over_vocabulary in f.places(heads).values()]
+    return max(known, key=lambda f: len(f.architecture(heads)[1]), default=None)
 
 
 def same(one: Backbone, other: Backbone) -> bool:
-    """Whether two backbones are one, where a field may be left out or say what holds without it."""
+    """Whether two backbones are one, where a field may be left out or say what holds without it, however drawn."""
     return _full(one) == _full(other)
 
 
@@ -102,9 +108,15 @@ def _describes(family: Family, backbone: Backbone) -> bool:
 def _full(backbone: Backbone) -> Backbone:
     local = any(backbone.sees_locally(i) for i in range(backbone.depth))
     every = backbone.global_every and min(backbone.global_every, backbone.depth)
+    bucketed = backbone.position == "bucketed"
     whole = {
         "segments": min(backbone.segments, 1) if backbone.position == "relative" else backbone.segments,
         "embedding": backbone.embedding_width,
+        "head_width": backbone.head,
+        "buckets": backbone.buckets if bucketed else None,
+        "furthest": backbone.furthest if bucketed else None,
+        "init": None,
+        "init_std": None,
         "groups": backbone.groups or backbone.depth,
         "window": backbone.window if local else None,
         "global_every": every if local else None,
@@ -114,7 +126,7 @@ def _full(backbone: Backbone) -> Backbone:
 
 
 def _activation(config: dict[str, Any], family: Family, where: Path) -> Activation:
-    act = str(config.get(family.activation, "gelu"))
+    act = str(config.get(family.activation, family.default_activation))
     if _ACTIVATIONS.get(act) not in family.activations:
         known = [name for name, ours in _ACTIVATIONS.items() if ours in family.activations]
         raise BadInput(f"{where}: {family.activation} {act!r} is not supported{nearest(act, known)}")

@@ -66,7 +66,7 @@ class Family:
     """Our fields and theirs that hold the same."""
     body: Names
     heads: Mapping[str, Names]
-    """By place: `mlm` or `lm`, `pair`, `classify`, `rtd`, `query`. The last name of each tells whether it is there."""
+    """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `rtd`, `query`. The last name tells whether it is there."""
     tied: Mapping[str, str]
     """Second copies of tensors, and the names that are kept. One that a head can have for its own may differ."""
     gated: Names = field(default_factory=dict)
@@ -76,6 +76,8 @@ class Family:
     own is always there."""
     scaled: tuple[str, ...] = ()
     """Their fields that say whether that head is scaled; the first that is there counts."""
+    typed: bool = True
+    """Whether its models take `token_type_ids` for what we call segments; others refuse them, or add something else."""
     ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
     """Their fields with the ids of tokens, and what `Vocab` calls them."""
     causal: bool = False
@@ -87,6 +89,7 @@ class Family:
     fine: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Their fields and the values that we compute rightly; an absent field is fine."""
     activation: str = "hidden_act"
+    default_activation: str = "gelu"
     activations: tuple[Activation, ...] = ("gelu", "gelu_tanh", "relu")
     offset: int = 0
     """Rows before position 0 in their tables of positions."""
@@ -111,7 +114,7 @@ class Family:
     @property
     def over_vocabulary(self) -> str:
         """The place of its head over the vocabulary."""
-        return "lm" if "lm" in self.heads else "mlm"
+        return next(place for place in ("lm", "write", "mlm") if place in self.heads)
 
     def places(self, heads: Mapping[str, HeadSpec]) -> dict[str, str]:
         """Which head of the family each of our heads would be: sequence heads by their names, others by their kinds."""

@@ -86,5 +86,6 @@ MODERNBERT = Family(
         "norm.*": "final_norm.*",
     },
     heads={"mlm": {"dense.*": "head.dense.*", "norm.*": "head.norm.*", "bias": "decoder.bias"}},
+    typed=False,
     tied={"decoder.weight": "embeddings.tok_embeddings.weight"},
 )

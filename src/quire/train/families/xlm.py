@@ -74,6 +74,7 @@ XLM = Family(
     },
     scores=(TokenHead(transform=False),),
     heads={"mlm": {"bias": "pred_layer.proj.bias"}},
+    typed=False,
     tied={"pred_layer.proj.weight": "embeddings.weight"},
     unowned=("position_ids",),
 )
