@@ -99,3 +99,18 @@ def test_specs_survive_json_and_refuse_nonsense(tiny: Backbone) -> None:
     assert Backbone.model_validate(tiny.model_dump(mode="json")) == tiny
     with pytest.raises(ValueError, match="width 10 is not a multiple of heads 3"):
         Backbone(width=10, heads=3)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_scores_of_few_rows_are_those_of_many(bias: bool) -> None:
+    """Without a gradient few rows are multiplied the other way round; one row has a way of its own."""
+    model = Model(Backbone(vocab=41, depth=1, width=6, heads=2, ffn=4), {"lm": TokenHead(transform=False, bias=bias)})
+    head, table = model.heads["lm"], model.backbone.embeddings.tokens
+    if bias:
+        torch.nn.init.normal_(model.get_parameter("heads.lm.bias"))
+    states = torch.randn(12, 6, generator=torch.Generator().manual_seed(1))
+    whole = head(states, table)
+    assert whole.requires_grad
+    with torch.no_grad():
+        for rows in range(13):
+            torch.testing.assert_close(head(states[:rows], table), whole[:rows].detach())
