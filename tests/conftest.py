@@ -5,6 +5,7 @@ Processes that tests start take OMP_NUM_THREADS from here, so that their sums ar
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ import torch
 
 from quire.core.bodies import Lstm
 from quire.core.catalogue import Component, find
-from quire.core.example import Passage, Vocab, World
+from quire.core.example import Example, Passage, Vocab, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
+from quire.nn.model import Step
 from quire.noise.select import Spans
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
@@ -37,6 +39,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 behind a hyphen is another way to set one up that contract tests try too."""
 SUITED: dict[str, dict[str, Any]] = {
     "denoise": {"decoder": 2},
+    "translate": {"decoder": 1},
     "plm": {"position": "relative", "embedding_norm": False},
     "simcse": {"dropout": 0.1},
 }
@@ -45,6 +48,17 @@ BODIES: dict[str, Backbone] = {
     "bilm": Lstm(vocab=60, width=192, embedding=96, positions=64, dropout=0.0, directions="apart"),
 }
 """Those that stand on another kind of body."""
+
+
+class Beside(Objective):
+    """Asks nothing: lays beside each text its tokens from behind, for a decoder to write."""
+
+    def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        written = Example.written("", np.append(example.truth[-2:0:-1], world.vocab.sep), start=world.vocab.sep)
+        return replace(example, target=replace(written, answers={}))
+
+    def loss(self, step: Step) -> torch.Tensor:
+        return step.encode().sum() * 0
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +74,8 @@ def member() -> Callable[[type[Component], str], Component]:
 @pytest.fixture(scope="session")
 def earlier() -> Callable[[str], tuple[Objective, ...]]:
     """name -> what must have asked before an objective that asks about the answers of others."""
-    return lambda name: (Mlm(select=Spans(rate=0.3)),) if name == "boundary" else ()
+    before: dict[str, tuple[Objective, ...]] = {"boundary": (Mlm(select=Spans(rate=0.3)),), "translate": (Beside(),)}
+    return lambda name: before.get(name, ())
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,49 @@ def test_what_does_not_fit_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+def translating(**changes: Any) -> Recipe:
+    return wanted("translation", **{"backbone": {**SMALL, "decoder": 1}, "objectives": ["translate"], **changes})
+
+
+@pytest.mark.parametrize("languages", [0, 2])
+def test_a_translation_is_learnt_and_its_decoder_kept(
+    corpus: dict[str, list[str | Path]], tmp_path: Path, languages: int
+) -> None:
+    """Languages are embedded where the backbone knows them; one that writes a single language need not."""
+    recipe = translating(backbone={**SMALL, "decoder": 1, "languages": languages})
+    files = read_model(pretrain(recipe, corpus=corpus["parallel"], out=tmp_path / "run"))
+    assert files.backbone.decoder == 1
+    assert "translate" in files.heads
+    assert ("backbone.decoder.embeddings.languages.weight" in files.state) == bool(languages)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (translating(backbone=SMALL), r"0\.translate: a decoder writes, but the backbone has none"),
+        (wanted(objectives=["translate"], backbone={**SMALL, "decoder": 1, "languages": 2}), "take data.shape transl"),
+        (translating(backbone={**SMALL, "decoder": 1, "languages": 1}), "2 languages, the model knows 1"),
+    ],
+    ids=["no decoder", "no target", "one language"],
+)
+def test_what_cannot_be_translated_is_one_line(
+    corpus: dict[str, list[str | Path]], tmp_path: Path, recipe: Recipe, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        pretrain(recipe, corpus=corpus["parallel"], out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_without_its_translation_is_refused_with_its_place(
+    corpus: dict[str, list[str | Path]], tmp_path: Path
+) -> None:
+    rows = (tmp_path / "table.tsv").read_text(encoding="utf-8").splitlines()
+    rows[4] = rows[4].split("\t")[0] + "\t"
+    (tmp_path / "table.tsv").write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"table\.tsv:5, column 'zh': empty text; fill it in or remove the row"):
+        pretrain(translating(), corpus=corpus["parallel"], out=tmp_path / "run")
+
+
 def test_a_text_without_a_token_is_found_before_it_moves_its_translations(
     corpus: dict[str, list[str | Path]], tmp_path: Path
 ) -> None:
@@ -123,8 +166,16 @@ def test_a_text_without_a_token_is_found_before_it_moves_its_translations(
     [
         ({"shape": "parallel", "languages": ["en", "en"]}, "one stands there twice: en, en"),
         ({"shape": "parallel", "languages": ["en"]}, "shape parallel needs languages, 2 or more"),
+        (
+            {"shape": "translation", "languages": ["en", "zh", "de"]},
+            "shape translation needs two languages, that of the",
+        ),
+        ({"shape": "translation", "languages": ["en"]}, "shape translation needs languages, 2 or more"),
         ({"shape": "streams"}, "shape streams needs languages, 1 or more"),
-        ({"shape": "blocks", "languages": ["en"]}, "languages need the shape streams or parallel, not blocks"),
+        (
+            {"shape": "blocks", "languages": ["en"]},
+            "languages need the shape streams, parallel or translation, not blocks",
+        ),
         ({"shape": "streams", "languages": ["../en"]}, "match pattern"),
         ({"shape": "blocks", "modes": [{"sees": "full"}]}, "modes need the shape sentence-pairs, not blocks"),
     ],

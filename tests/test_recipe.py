@@ -37,7 +37,7 @@ def corpora(wanted: Recipe, corpus: Path, folder: Path) -> list[str | Path]:
     languages = wanted.data.languages
     if wanted.data.shape == "streams":
         return [f"{language}={corpus}" for language in languages]
-    if wanted.data.shape == "parallel":
+    if languages:
         words = corpus.read_text(encoding="utf-8").replace(".", "").split()
         rows = ["\t".join(languages), *("\t".join([" ".join([word] * 12)] * len(languages)) for word in words)]
         (folder / "table.tsv").write_text("\n".join(rows), encoding="utf-8")
@@ -104,6 +104,14 @@ def test_recipes_hold_the_published_numbers() -> None:
         "longest": 10,
     }
     assert [objective.slot for objective in struct.objectives] == ["pair", "mlm", "order"]
+    cove, elmo, translator = (recipe.load(name).backbone for name in ("cove", "elmo", "transformer-base"))
+    assert cove is not None
+    assert (cove.depth, cove.width, cove.embedding) == (2, 2 * 300, 300)
+    assert elmo is not None
+    assert (elmo.depth, elmo.width, elmo.embedding) == (2, 2 * 512, 512)
+    assert translator is not None
+    assert (translator.depth, translator.decoder, translator.width, translator.ffn) == (6, 6, 512, 2048)
+    assert (translator.activation, translator.position, translator.scale_embedding) == ("relu", "sinusoidal", True)
 
 
 @pytest.mark.parametrize(

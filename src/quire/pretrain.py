@@ -160,7 +160,8 @@ class Material:
                 f"data.modes: segment {used} is one of {found.backbone.segments}, counted from 0; "
                 f"set backbone.segments to {used + 1}"
             )
-        if (languages := len(self.recipe.data.languages)) > found.backbone.languages:
+        told = self.recipe.data.shape != "translation" or found.backbone.languages  # a decoder writes one language
+        if told and (languages := len(self.recipe.data.languages)) > found.backbone.languages:
             raise BadInput(
                 f"data.languages: {languages} languages, the model knows {found.backbone.languages}; "
                 f"set backbone.languages to {languages}"
@@ -187,7 +188,7 @@ class Material:
         for language in self.recipe.data.languages:
             texts = self.by_language[language]
             found[language] = self._written(f"corpus-{language}", texts, self._segmenter(texts))
-            if self.recipe.data.shape == "parallel" and found[language].index.skipped:
+            if self.recipe.data.shape != "streams" and found[language].index.skipped:
                 raise BadInput(f"{self._unseen(language)}: no character that the tokenizer sees; remove the row")
         return found
 
@@ -230,6 +231,8 @@ class Material:
             return parallel.Streams(self.corpora, vocab, length=data.length, alpha=data.language_alpha, seed=seed)
         if data.shape == "parallel":
             return parallel.Parallel(self.corpora, vocab, length=data.length, seed=seed)
+        if data.shape == "translation":
+            return parallel.Translations(self.corpora, vocab, length=data.length)
         if data.shape == "context-pairs":
             return ContextPairs(self.shards, vocab, length=data.length, plan=data.context, seed=seed)
         room = data.length - SPECIALS[data.shape]
@@ -298,7 +301,7 @@ def pretrain(
     by_language: Mapping[str, parallel.Texts] = {}
     if data.shape == "streams":
         by_language = parallel.named(corpus, data.languages, text_column=text_column)
-    elif data.shape == "parallel":
+    elif data.languages:
         by_language = parallel.columns(corpus, data.languages)
     names = [parallel.split(source) if data.shape == "streams" else ("", source) for source in corpus]
     hashes = [(f"{name}=" if name else "") + _sha256(Path(path)) for name, path in names]

@@ -54,11 +54,14 @@ class DataPlan(Settings):
     `documents`: chunks of one document; `blocks`: full blocks that cross documents (RoBERTa, FULL-SENTENCES);
     `sentence-pairs`: two runs of sentences of one document (BERT); `streams`: blocks of one language each, from a
     corpus for each of `languages`; `parallel`: a text and its translation, from a table with a column for each of
-    `languages` (XLM); `context-pairs`: a run of text, then two runs of sentences, behind a memory (XLNet). `length`
-    counts special tokens, and no memory.
+    `languages` (XLM); `translation`: the same for two languages, where a decoder writes the second beside the first;
+    `context-pairs`: a run of text, then two runs of sentences, behind a memory (XLNet). `length` counts special tokens
+    and no memory; of a translation each side may be as long.
     """
 
-    shape: Literal["documents", "blocks", "sentence-pairs", "context-pairs", "streams", "parallel"] = "documents"
+    shape: Literal["documents", "blocks", "sentence-pairs", "context-pairs", "streams", "parallel", "translation"] = (
+        "documents"
+    )
     length: Annotated[int, Field(ge=8)] = 128
     cut: Cut = "head"
     """What is kept of a labelled text that is longer (Sun et al. 2019, section 5.3.1)."""
@@ -78,17 +81,19 @@ class DataPlan(Settings):
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
-        several = self.shape in ("streams", "parallel")
+        several = self.shape in ("streams", "parallel", "translation")
         if self.modes and self.shape != "sentence-pairs":
             raise ValueError(f"modes need the shape sentence-pairs, not {self.shape}")
         if self.context != ContextPlan() and self.shape != "context-pairs":
             raise ValueError(f"context needs the shape context-pairs, not {self.shape}")
         if self.languages and not several:
-            raise ValueError(f"languages need the shape streams or parallel, not {self.shape}")
+            raise ValueError(f"languages need the shape streams, parallel or translation, not {self.shape}")
         if len(set(self.languages)) < len(self.languages):
             raise ValueError(f"languages: one stands there twice: {', '.join(self.languages)}")
-        if several and len(self.languages) < (least := 2 if self.shape == "parallel" else 1):
+        if several and len(self.languages) < (least := 1 if self.shape == "streams" else 2):
             raise ValueError(f"shape {self.shape} needs languages, {least} or more, for instance [en, zh]")
+        if self.shape == "translation" and len(self.languages) != 2:
+            raise ValueError("shape translation needs two languages, that of the source and that of the target")
         return self
 
 

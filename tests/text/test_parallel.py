@@ -12,7 +12,7 @@ from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives.mlm import Mlm
-from quire.text.parallel import Parallel, Streams, columns, named, split
+from quire.text.parallel import Parallel, Streams, Translations, columns, named, split
 from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
 from quire.text.writing import write
@@ -208,3 +208,37 @@ def test_a_table_without_a_translation_is_refused(tmp_path: Path, table: str, sa
     (tmp_path / "t.tsv").write_text(table)
     with pytest.raises(BadInput, match=says):
         [list(texts()) for texts in columns([tmp_path / "t.tsv"], ("en", "de")).values()]
+
+
+def test_a_translation_stands_beside_its_text_and_nothing_is_asked_for_yet(
+    pairs: dict[str, Shards], tokenizer: Tokenizer
+) -> None:
+    vocab = tokenizer.vocab
+    found = Translations(pairs, vocab, length=64)
+    assert len(found) == 8
+    for i in range(8):
+        example = found.example(i, epoch=3)
+        assert example.target is not None
+        assert tokenizer.decode(example.tokens) == lines("en")[i]
+        assert example.tokens[[0, -1]].tolist() == [vocab.cls, vocab.sep]
+        assert tokenizer.decode(example.target.truth) == lines("de")[i]
+        assert example.target.truth[-1] == vocab.sep
+        assert example.target.tokens.tolist() == [vocab.sep, *example.target.truth[:-1].tolist()]
+        assert not example.answers
+        assert not example.target.answers
+        assert example.languages is not None
+        assert example.target.languages is not None
+        assert set(example.languages.tolist()) == {0}
+        assert set(example.target.languages.tolist()) == {1}
+
+
+def test_pairs_with_a_side_that_is_too_long_are_left_out(pairs: dict[str, Shards], tokenizer: Tokenizer) -> None:
+    found = Translations(pairs, tokenizer.vocab, length=8)
+    assert len(found) < 8
+    for i in range(len(found)):
+        example = found.example(i, epoch=0)
+        assert example.target is not None
+        assert max(len(example), len(example.target)) <= 8
+    assert found.fingerprint != Translations(pairs, tokenizer.vocab, length=9).fingerprint
+    with pytest.raises(BadInput, match=r"data.length 2: no pair of translations is as short as that; take more"):
+        Translations(pairs, tokenizer.vocab, length=2)

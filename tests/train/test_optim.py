@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from quire import recipe
 from quire.train.optim import Optimizer, TrainPlan, factor
 from quire.tuning.base import Group
 
@@ -61,10 +62,21 @@ def test_schedules_at_known_places(schedule: str, half: float, end: float) -> No
 
 def test_inverse_square_root_and_the_fall_of_wsd_written_out() -> None:
     inverse = factor(TrainPlan(steps=1000, warmup=100, schedule="inverse_sqrt"))
-    assert inverse(400) == pytest.approx(0.5)
+    assert inverse(403) == pytest.approx(0.5)  # sqrt(101 / 404)
     stable = factor(TrainPlan(steps=100, warmup=0, schedule="wsd", decay_share=0.2))
     assert stable(80) == 1
     assert stable(85) == pytest.approx(0.5)  # 1 - sqrt(5 / 20)
+
+
+def test_the_rate_of_the_original_transformer() -> None:
+    """width^-0.5 min(t^-0.5, t w^-1.5), t from 1 (Vaswani et al. 2017, section 5.3), is that of w - 1 steps of warm-up
+    to a peak of width^-0.5 w^-0.5: so the recipe has it."""
+    width, w = 512, 4000
+    plan = recipe.load("transformer-base").train
+    assert (plan.warmup, plan.schedule) == (w - 1, "inverse_sqrt")
+    for t in (1, 2, 777, w - 1, w, w + 1, 5000, 31_337, 100_000):
+        expected = width**-0.5 * min(t**-0.5, t * w**-1.5)
+        assert plan.lr * factor(plan)(t - 1) == pytest.approx(expected, rel=1e-5)
 
 
 def test_warmup_is_a_tenth_unless_given() -> None:

@@ -21,6 +21,8 @@ class TokenHead(Settings):
     of: str = "backbone"
     """`decoder` is the backbone's, where it has one."""
     transform: bool = True
+    project: bool = False
+    """Without a transform: whether a linear layer leads from the states to the width of the table."""
     bias: bool = True
     tied: bool = True
     """Without it, the scores have a matrix of their own."""

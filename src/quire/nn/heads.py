@@ -36,7 +36,8 @@ class TokenScores(nn.Module):
 
     def __init__(self, head: TokenHead, spec: Backbone, *, out: Backbone) -> None:
         super().__init__()
-        self.dense = nn.Linear(spec.width, out.embedding_width, bias=spec.bias) if head.transform else None
+        leads = head.transform or head.project
+        self.dense = nn.Linear(spec.width, out.embedding_width, bias=spec.bias) if leads else None
         self.norm = norm(spec, out.embedding_width) if head.transform else None
         self.weight = None if head.tied else nn.Parameter(torch.empty(out.vocab, out.embedding_width))
         self.bias = nn.Parameter(torch.zeros(out.vocab)) if head.bias else None
@@ -44,8 +45,10 @@ class TokenScores(nn.Module):
         self.activation = spec.activation
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
-        if self.dense is not None and self.norm is not None:
-            x_MW = self.norm(activate(self.activation, self.dense(x_MW)))
+        if self.dense is not None:
+            x_MW = self.dense(x_MW)
+        if self.norm is not None:
+            x_MW = self.norm(activate(self.activation, x_MW))
         if self.scale != 1:
             x_MW = x_MW * self.scale
         return _against(x_MW, tokens.weight if self.weight is None else self.weight, self.bias)

@@ -6,7 +6,8 @@ P is there where `cells` are more than what is said (Sak et al. 2014). Nothing i
 are read as are long enough, and who reads from the right begins at each one's last token. Forget gates begin open, with
 a bias of 1 (Jozefowicz et al. 2015).
 
-Legend: N positions of all sequences, S sequences, W width, E width of what is read, T steps.
+Legend: N positions of all sequences, S sequences, W width, E width of what is read; T steps of a course, or positions
+of what a decoder writes, M some of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from quire.core.bodies import Lstm
 from quire.nn.attention import Layout
 from quire.nn.body import Body
 from quire.nn.characters import CharacterTable
+from quire.nn.crossing import CrossAttention, Source
+from quire.nn.embeddings import Embeddings
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,36 @@ class LstmLayer(nn.Module):
         return [reader.read(x, course, direction=way) for way, (reader, x) in pairs]  # type: ignore[operator]
 
 
+class LstmDecoder(nn.Module):
+    """Layers that read what was written before, and one look at the source (Luong et al. 2015, section 3.1, global).
+
+    s_t = tanh(W [c_t; h_t]),  c_t = sum_i a_ti v_i,  a_t = softmax over i of q_t k_i
+
+    With q, k and v linear in h_t and in the source's states, q k is their score "general". Their input feeding, where
+    s_{t-1} is read with the token t, is left out, so that all places are computed at once; states begin at 0, not at
+    the source's last ones.
+    """
+
+    def __init__(self, spec: Lstm, *, depth: int) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(spec.model_copy(update={"segments": 0}), shares_tokens=True)
+        reading = spec.model_copy(update={"directions": "forward", "cells": None})
+        sizes = [spec.embedding_width] + [spec.width] * (depth - 1)
+        self.blocks = nn.ModuleList(LstmLayer(size, reading) for size in sizes)
+        looking = {"heads": 1, "score": "dot", "attention_dropout": 0.0}
+        self.cross = CrossAttention(spec.model_copy(update=looking))
+        self.join = nn.Linear(2 * spec.width, spec.width, bias=False)
+        self.dropout = nn.Dropout(spec.dropout)
+
+    def forward(self, x_TE: Tensor, layout: Layout, at_M: Tensor | None, source: Source) -> Tensor:
+        """Embedded tokens [T, E] -> states [T, W], or [M, W] at the positions `at_M`."""
+        course = Course.of(layout.lengths, x_TE.device)
+        for number, block in enumerate(self.blocks):
+            [x_TE] = block([self.dropout(x_TE) if number else x_TE], course)
+        states_TW: Tensor = self.join(torch.cat([self.cross(x_TE, source), x_TE], dim=1)).tanh()
+        return states_TW if at_M is None else states_TW[at_M]
+
+
 class LstmEncoder(Body):
     """`depth` layers, whose directions read each other's states, or never meet (`directions`)."""
 
@@ -91,6 +124,7 @@ class LstmEncoder(Body):
         sizes = [spec.embedding_width] + [inner] * (spec.depth - 1)
         self.blocks = nn.ModuleList(LstmLayer(size, spec) for size in sizes)
         self.dropout = nn.Dropout(spec.dropout)
+        self.decoder = LstmDecoder(spec, depth=spec.decoder) if spec.decoder else None
 
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
         """The first is the embedded token once for each direction, where that is as wide (ELMo's layer 0)."""

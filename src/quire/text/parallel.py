@@ -62,10 +62,7 @@ class Parallel:
     """
 
     def __init__(self, corpora: Mapping[str, Shards], vocab: Vocab, *, length: int, seed: int = 0) -> None:
-        self.shards, self.vocab, self.seed = tuple(corpora.values()), vocab, seed
-        counts = {name: len(shards.documents) for name, shards in corpora.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(f"parallel: not as many texts in each language: {counts}")
+        self.shards, self.vocab, self.seed = _side_by_side(corpora), vocab, seed
         sizes_LD = np.stack([np.diff(shards.document_bounds) for shards in self.shards])
         self.kept = np.flatnonzero(np.sort(sizes_LD, axis=0)[-2:].sum(axis=0) <= length - 4)
         if not len(self.kept):
@@ -86,6 +83,44 @@ class Parallel:
             positions=np.concatenate([np.arange(size) for size in sizes]),
             languages=np.repeat([one, two], sizes),
         )
+
+
+class Translations:
+    """`[CLS] x [SEP]`, beside which a decoder writes the translation `y [SEP]` behind a [SEP].
+
+    Source and target are the two corpora in their order, and nothing is asked for yet. Pairs of which a side is longer
+    than `length` are left out.
+    """
+
+    def __init__(self, corpora: Mapping[str, Shards], vocab: Vocab, *, length: int) -> None:
+        self.source, self.target = _side_by_side(corpora)
+        self.vocab = vocab
+        fits = [
+            np.diff(shards.document_bounds) + around <= length
+            for shards, around in ((self.source, 2), (self.target, 1))
+        ]
+        self.kept = np.flatnonzero(fits[0] & fits[1])
+        if not len(self.kept):
+            raise BadInput(f"data.length {length}: no pair of translations is as short as that; take more")
+        self.fingerprint = f"{self.source.fingerprint}/{self.target.fingerprint}/Translations/{length}"
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def example(self, index: int, *, epoch: int) -> Example:
+        x, y = (side.document(int(self.kept[index])) for side in (self.source, self.target))
+        read = Example.of(self.vocab, x)
+        written = Example.written("", np.append(y.tokens, self.vocab.sep), start=self.vocab.sep)
+        target = replace(written, answers={}, languages=np.ones(len(written), dtype=np.int64))
+        return replace(read, languages=np.zeros(len(read), dtype=np.int64), target=target)
+
+
+def _side_by_side(corpora: Mapping[str, Shards]) -> tuple[Shards, ...]:
+    """The shards, of which document i is the same in all."""
+    counts = {name: len(shards.documents) for name, shards in corpora.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"translations: not as many texts in each language: {counts}")
+    return tuple(corpora.values())
 
 
 def named(corpus: Sequence[str | Path], languages: Sequence[str], *, text_column: str = "text") -> dict[str, Texts]:

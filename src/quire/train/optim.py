@@ -67,7 +67,7 @@ def factor(plan: TrainPlan) -> Callable[[int], float]:
             case "cosine":
                 return (1 + math.cos(math.pi * done)) / 2
             case "inverse_sqrt":
-                return math.sqrt(max(warm, 1) / max(t, 1)) if warm else 1 / math.sqrt(t + 1)
+                return math.sqrt((warm + 1) / (t + 1))
             case "wsd":
                 falling = last - plan.decay_share * (last - warm)
                 return 1.0 if t <= falling else 1 - math.sqrt((t - falling) / (last - falling))
