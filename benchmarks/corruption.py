@@ -20,6 +20,7 @@ from quire.core.random import rng
 from quire.objectives import Objective
 from quire.pretrain import Material
 from quire.recipe import Recipe
+from quire.text.grow import with_sentinels
 from quire.text.tokenizers import Tokenizer
 from quire.train.loop import Job
 from quire.train.start import Base
@@ -29,6 +30,8 @@ TOGETHER = 8
 """Sentences that are translated together."""
 BATCH = 8
 """Examples that a collator takes at a time."""
+SENTINELS = 100
+"""As many as T5 has; the peer's vocabulary goes without."""
 SENTENCES = 400
 """Sentences of a document: enough for many whole examples."""
 TOKENS, WORDS, ORDER = (
@@ -38,7 +41,7 @@ TOKENS, WORDS, ORDER = (
 )
 REMARKS = (
     f"Corruption: examples of up to {LENGTH} tokens, one core, no torch on our side; the peer's collator returns numpy "
-    f"arrays. Its span, sentence and detection tasks do not exist: there its plain masks stand "
+    f"arrays. Its span, sentence and detection tasks and those for a decoder do not exist: there its plain masks stand "
     f"beside ours, which do more. Its permutation collator hides the targets, ours does not.",
 )
 
@@ -50,9 +53,10 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     documents = ["\n".join(sentences[i : i + SENTENCES]) for i in range(0, len(sentences), SENTENCES)]
     base.tokenizer.save(folder / "tokenizer")
     opened = peers.opened_tokenizer(folder / "tokenizer")
+    tokenizer, _ = with_sentinels(base.tokenizer, SENTINELS)
     rows: list[Row] = []
     for name in recipe.names():
-        job = _job(recipe.load(name), documents, base.tokenizer, folder)
+        job = _job(recipe.load(name), documents, tokenizer, folder)
         examples = [
             job.examples.example(i % len(job.examples), epoch=i // len(job.examples)) for i in range(scale.samples)
         ]
@@ -61,7 +65,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
             rows += versus(
                 f"corruption {name}: {objective.slot}",
                 Side("quire", timed(partial(_corrupted, objective, examples, job.world))),
-                [Side(peer, timed(_collated(peer, examples, base.tokenizer, opened)))],
+                [Side(peer, timed(_collated(peer, examples, tokenizer, opened)))],
                 pairs=scale.pairs,
                 unit="tokens",
                 work=sum(map(len, examples)),

@@ -12,6 +12,7 @@ from quire.recipe import DataPlan, Recipe
 from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
 from quire.train.optim import TrainPlan
+from quire.train.progress import Silent
 from quire.train.signals import StopRequest
 from quire.train.start import Base
 from quire.train.weights import read_model
@@ -186,6 +187,46 @@ def test_start_takes_weights_and_tokenizer_from_a_folder_and_the_rest_from_the_r
     assert Tokenizer.load(second).fingerprint == Tokenizer.load(first).fingerprint
     with pytest.raises(BadInput, match="no such folder"):
         pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "third", start=str(tmp_path / "nowhere"))
+
+
+class Told(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_base_gets_the_sentinels_that_it_lacks_and_it_is_said(corpus: Path, tmp_path: Path) -> None:
+    body = {"depth": 1, "decoder": 1, "width": 16, "heads": 2, "ffn": 16, "positions": 40}
+    first = pretrain(tiny_recipe(backbone=body, objectives=["denoise"]), corpus=[corpus], out=tmp_path / "first")
+    spans = tiny_recipe(
+        objectives=[{"denoise": {"select": "random_spans", "rewrite": "sentinels", "write": "sentinels"}}],
+        data={"length": 24, "tokenizer": {"sentinels": 6}},
+        train={"steps": 1, "batch": 4, "lr": 1e-9},
+    )
+    told = Told()
+    second = pretrain(spans, corpus=[corpus], out=tmp_path / "second", start=str(first), progress=told)
+    assert f"6 sentinels added to the vocabulary of base {first}" in told.lines
+    before, after = read_model(first), read_model(second)
+    assert after.backbone.vocab == before.backbone.vocab + 6
+    vocab = Tokenizer.load(second).vocab
+    assert vocab.sentinels == tuple(range(after.backbone.vocab - 1, before.backbone.vocab - 1, -1))
+    table = after.state["backbone.embeddings.tokens.weight"]
+    np.testing.assert_allclose(table[[*vocab.sentinels]], table[[vocab.mask] * 6], atol=1e-6)
+    again = Told()
+    pretrain(spans, corpus=[corpus], out=tmp_path / "third", start=str(second), progress=again)
+    assert not [line for line in again.lines if "sentinels" in line]
+
+
+def test_spans_without_sentinels_are_refused_before_training(corpus: Path, tmp_path: Path) -> None:
+    body = {"depth": 1, "decoder": 1, "width": 16, "heads": 2, "ffn": 16, "positions": 40}
+    wrong = tiny_recipe(backbone=body, objectives=[{"denoise": {"rewrite": "sentinels"}}])
+    with pytest.raises(BadInput, match=r"objectives.0.denoise: the tokenizer has no sentinels: set data.tokenizer"):
+        pretrain(wrong, corpus=[corpus], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_objectives_in_a_wrong_order_are_refused_before_training(corpus: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from quire import recipe
 from quire.adapt import measure
 from quire.compare import arms as compare_arms
 from quire.compare import compare, labels_of
-from quire.compare.arms import Plan
+from quire.compare.arms import Plan, reading
 from quire.compare.corpus import Part
 from quire.compare.settings import Shape, chosen, shape_of
 from quire.core.config import parse
@@ -19,9 +19,12 @@ from quire.core.errors import BadInput, Stopped
 from quire.core.random import rng
 from quire.core.results import Study
 from quire.core.verdict import Verdict
+from quire.nn.model import Model
 from quire.recipe import TokenizerPlan
+from quire.text.tokenizers import Tokenizer
 from quire.train.safe import read_json
 from quire.train.signals import StopRequest
+from quire.train.weights import read_model
 
 SHAPE = Shape(length=24, batch=8, tokenizer=TokenizerPlan(size=120))
 
@@ -183,6 +186,21 @@ def test_a_recipe_keeps_its_architecture_at_the_common_size() -> None:
     assert [a.backbone.segments for a in arms.values() if a.backbone] == [0, 2]
     assert {a.train.lr for a in arms.values()} == {SHAPE.lr}
     assert arms["mlm"].train.betas == (0.9, 0.98), "the optimiser's own settings stay"
+
+
+def test_arms_with_a_decoder_share_their_marks_and_are_fine_tuned_without_it(files: Path, tmp_path: Path) -> None:
+    shape = SHAPE.model_copy(update={"tokenizer": TokenizerPlan(size=240)})
+    [outcome] = run(files, tmp_path / "run", arms=("mlm", "t5"), shape=shape, seeds=1, budget="1ktokens")
+    assert {arm.name for arm in outcome.study.arms} >= {"scratch", "mlm", "t5"}
+    last = {run.arm: run.points[-1] for run in outcome.study.pretrained}
+    assert {"denoise.nats", "denoise.accuracy"} <= last["t5"].figures.keys()
+    assert len(Tokenizer.load(tmp_path / "run" / "tokenizer").vocab.sentinels) == 100
+    read = read_model(tmp_path / "run" / "arms" / "t5" / "seed-0" / "base")
+    assert read.backbone.decoder
+    encoder = reading(read)
+    assert encoder.backbone.decoder is None
+    assert encoder.state.keys() == Model(encoder.backbone, {}).state_dict().keys()
+    assert all((encoder.state[name] == read.state[name]).all() for name in encoder.state)
 
 
 def test_options_are_read_with_one_line_for_a_mistake() -> None:

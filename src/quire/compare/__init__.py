@@ -13,6 +13,7 @@ from quire.compare.settings import CompareSettings, Shape, chosen
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
 from quire.core.results import Metric
+from quire.recipe import load
 from quire.text.rows import Source
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
@@ -50,7 +51,7 @@ def compare(
     for each number of labels a class, None for all of them. One document in 20 is held out of pre-training.
     A folder with the same settings goes on where it was stopped.
     """
-    shape = shape or Shape()
+    shape = (shape or Shape()).serving(map(load, arms))
     given = Given.of(task, dev=dev, test=test, corpus=corpus, text_column=text_column, label_column=label_column)
     settings = parse(
         CompareSettings,

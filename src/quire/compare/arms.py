@@ -135,11 +135,9 @@ class Contender:
         return {LOSS + slot: loss for slot, loss in losses.items()} | {FIGURE + k: v for k, v in figures.items()}
 
     def body(self, seed: int) -> ModelFiles:
-        """The pre-trained backbone alone."""
+        """What was pre-trained to read."""
         self.pretrained(seed)
-        files = read_model(self.home / f"seed-{seed}" / "base")
-        body = {name: tensor for name, tensor in files.state.items() if name.startswith("backbone.")}
-        return ModelFiles(files.backbone, heads={}, state=body)
+        return reading(read_model(self.home / f"seed-{seed}" / "base"))
 
     def arm(self, bench: Bench) -> ArmPlan:
         """The arm as a study knows it: what was pre-trained is fine-tuned on the labels of `bench`."""
@@ -174,10 +172,22 @@ def control(bench: Bench, name: str) -> ArmPlan:
     """The network of the arm called `name`, fine-tuned from random weights: what pre-training has to beat."""
 
     def train(_: Bench, seed: int, home: Path) -> tuple[Predictor, Run]:
-        return fine_tune(bench, bench.material.files, seed=seed, home=home, title=f"not pre-trained, seed {seed}")
+        files = reading(bench.material.files)
+        return fine_tune(bench, files, seed=seed, home=home, title=f"not pre-trained, seed {seed}")
 
     how = f"The network of {name} with random weights, fitted to the labels alone."
     return ArmPlan("scratch", "not pre-trained", how, train)
+
+
+def reading(files: ModelFiles) -> ModelFiles:
+    """The backbone alone, without the decoder that it may have: a classifier has nothing to write."""
+    backbone = files.backbone.model_copy(update={"decoder": None})
+    kept = {
+        name: tensor
+        for name, tensor in files.state.items()
+        if name.startswith("backbone.") and not name.startswith("backbone.decoder.")
+    }
+    return ModelFiles(backbone, heads={}, state=kept)
 
 
 def fine_tune(bench: Bench, files: ModelFiles, *, seed: int, home: Path, title: str) -> tuple[Predictor, Run]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -29,6 +29,11 @@ class Shape(Settings):
     batch: Size = 32
     lr: Annotated[float, Field(gt=0)] = 1e-3
     tokenizer: TokenizerPlan = TokenizerPlan(size=8000)
+
+    def serving(self, recipes: Iterable[Recipe]) -> Shape:
+        """With as many sentinels as any of these wants, for their tokenizer is one."""
+        wanted = max((recipe.data.tokenizer.sentinels for recipe in recipes), default=0)
+        return self.model_copy(update={"tokenizer": self.tokenizer.model_copy(update={"sentinels": wanted})})
 
     def applied(self, recipe: Recipe) -> Recipe:
         """The recipe at this size, with its own objectives, architecture, data shape and kind of optimiser."""
