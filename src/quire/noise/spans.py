@@ -13,7 +13,6 @@ def runs_of(where: Bools) -> Ints:
 
 
 def covered(spans_K2: Ints, length: int) -> Bools:
-    """[L] what lies in spans that do not overlap; empty ones hold nothing."""
-    begin, end = (np.bincount(side, minlength=length + 1) for side in spans_K2.T)
-    inside: Bools = (begin - end).cumsum()[:-1] > 0
-    return inside
+    """[L] what lies in spans that ascend and do not overlap; empty ones hold nothing."""
+    turns = np.concatenate([[0], spans_K2.ravel(), [length]])
+    return np.repeat(np.arange(len(turns) - 1) % 2 == 1, turns[1:] - turns[:-1])

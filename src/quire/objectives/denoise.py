@@ -117,16 +117,15 @@ class Denoise(Objective):
 
     def _target(self, clean: Ints, text: Ints, spans: Ints, vocab: Vocab) -> Example:
         start = {"sep": vocab.sep, "pad": vocab.pad, "cls": vocab.cls}[self.start]
-        where = covered(spans, len(text))
         match self.write:
-            case "fragment" if where.any():
-                return _fragment(self.slot, text, where, start)
             case "text":
                 asked = clean
             case "sentinels":
                 asked = marked(text, spans, vocab)
+            case "fragment" if (where := covered(spans, len(text))).any():
+                return _fragment(self.slot, text, where, start)
             case _:
-                asked = text[where]
+                asked = text[covered(spans, len(text))]
         return Example.written(self.slot, np.append(asked, vocab.sep), start=start)
 
     def _in_language(self, made: Example, languages: Ints) -> Example:
