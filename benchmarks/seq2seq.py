@@ -145,7 +145,9 @@ def table(out: Path) -> Iterator[str]:
     """The page's table, of the runs that are there: mean and standard deviation over seeds, p against `none`."""
     yield "| arm | updates | 1,000 pairs: BLEU | chrF | p | 29,000 pairs: BLEU | chrF | p |"
     yield "|---|---|---|---|---|---|---|---|"
-    arms = [arm for arm in (*CONTROLS, *ARMS) if all(_result(out, arm, seed, pairs) for seed in SEEDS for pairs in EPOCHS)]
+    arms = [
+        arm for arm in (*CONTROLS, *ARMS) if all(_result(out, arm, seed, pairs) for seed in SEEDS for pairs in EPOCHS)
+    ]
     tests = {pairs: _p_values(out, arms, pairs) for pairs in EPOCHS}
     for arm in arms:
         facts = out / arm / "seed-0" / "pretrain.json"

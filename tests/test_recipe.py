@@ -120,6 +120,8 @@ def test_recipes_hold_the_published_numbers() -> None:
         ("bert-base", 110_106_428),
         ("albert-base", 11_813_810),
         ("modernbert-base", 149_655_232),
+        ("gpt", 116_534_784),
+        ("gpt2", 124_439_808),
         ("t5", 222_903_552),
         ("bart-base", 139_420_416 - 4 * 768),
     ],

@@ -1,6 +1,7 @@
 """Folders of GPT, GPT-2, BART and T5: transformers' where a class of it says all, and as it computes and writes."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,17 @@ def test_transformers_opens_our_generators_and_writes_with_them(tmp_path: Path, 
 
 
 OTHER: dict[str, Any] = {"vocab_size": 37, "pad_token_id": 0}
-SIDES: dict[str, Any] = {
-    "d_model": 12, "encoder_layers": 3, "decoder_layers": 2, "encoder_attention_heads": 3,
-    "decoder_attention_heads": 3, "encoder_ffn_dim": 20, "decoder_ffn_dim": 20,
-}  # fmt: skip
+
+
+def sides(layers: tuple[int, int], heads: int, ffn: int) -> dict[str, int]:
+    """BART's sizes, which stand in its settings for either side."""
+    each = [("encoder", layers[0]), ("decoder", layers[1])]
+    return {f"{side}_layers": n for side, n in each} | {
+        f"{side}_{field}": size for side, _ in each for field, size in (("attention_heads", heads), ("ffn_dim", ffn))
+    }
+
+
+SIDES = {"d_model": 12, **sides((3, 2), 3, 20)}
 ENCODER: dict[str, Any] = {"d_model": 12, "d_kv": 5, "d_ff": 20, "num_layers": 3, "num_heads": 3}
 GPT_SIZES = {**OTHER, "n_embd": 12, "n_layer": 3, "n_head": 3, "n_positions": 11}
 BART_SIZES = {**OTHER, **SIDES, "max_position_embeddings": 11}
@@ -181,6 +189,26 @@ def test_a_folder_of_transformers_is_a_start_and_goes_back(tmp_path: Path, name:
     if name in ("GPT2Model", "OpenAIGPTModel", "BartModel"):  # their head costs nothing: they are written with it
         back = {tensor.removeprefix("transformer.").removeprefix("model."): value for tensor, value in back.items()}
     assert same(back, tensors)
+
+
+PUBLISHED: dict[str, tuple[dict[str, Any], int]] = {
+    "openai-gpt": ({"vocab_size": 40478, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 512}, 116_534_784),
+    "gpt2": ({"vocab_size": 50257, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}, 124_439_808),
+    "bart": (
+        {"vocab_size": 50265, "d_model": 768, "max_position_embeddings": 1024} | sides((6, 6), 12, 3072),
+        139_420_416,
+    ),
+    "t5": ({"vocab_size": 32128, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8}, 60_506_624),
+    "t5 base": ({"vocab_size": 32128, "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12}, 222_903_552),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes_have_their_published_number_of_parameters(name: str) -> None:
+    config, parameters = PUBLISHED[name]
+    family, backbone = read_config({"model_type": name.split()[0], **config}, where=Path(name))
+    found = sum(math.prod(row.their_shape) * len(row.theirs) for row in family.rows(backbone, {}))
+    assert found == parameters
 
 
 GPT2_CONFIG = {"model_type": "gpt2", **GPT_SIZES}
