@@ -20,13 +20,13 @@ GPT2 = ["<|endoftext|>"]
 T5 = ["<pad>", "</s>", "<unk>"]
 BART = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 ROLES: dict[str, tuple[list[str], dict[str, str], tuple[int | None, ...]]] = {
-    # special tokens, configuration, (pad, unk, cls, sep, mask, start)
-    "GPT-2": (GPT2, {}, (0, 0, 0, 0, None, 0)),
-    "GPT-2, named": (GPT2, dict.fromkeys(("bos_token", "eos_token", "unk_token"), GPT2[0]), (0, 0, 0, 0, None, 0)),
-    "GPT-2, padded": ([*GPT2, "<pad>"], {"eos_token": GPT2[0]}, (1, 0, 0, 0, None, 0)),
-    "GPT": (["<unk>"], {}, (0, 0, 0, 0, None, 0)),
-    "T5": (T5, {"eos_token": "</s>", "pad_token": "<pad>"}, (0, 2, 0, 1, None, 0)),
-    "BART": (BART, {}, (1, 3, 0, 2, 4, 2)),
+    # special tokens, configuration, (pad, unk, cls, sep, mask)
+    "GPT-2": (GPT2, {}, (0, 0, 0, 0, None)),
+    "GPT-2, named": (GPT2, dict.fromkeys(("bos_token", "eos_token", "unk_token"), GPT2[0]), (0, 0, 0, 0, None)),
+    "GPT-2, padded": ([*GPT2, "<pad>"], {"eos_token": GPT2[0]}, (1, 0, 0, 0, None)),
+    "GPT": (["<unk>"], {}, (0, 0, 0, 0, None)),
+    "T5": (T5, {"eos_token": "</s>", "pad_token": "<pad>"}, (0, 2, 0, 1, None)),
+    "BART": (BART, {}, (1, 3, 0, 2, 4)),
 }
 
 
@@ -48,7 +48,7 @@ def test_roles_fall_to_what_is_there_and_stay_when_saved(tmp_path: Path, name: s
     ours.save(tmp_path / "ours")
     for tokenizer in (ours, Tokenizer.load(tmp_path / "ours")):
         vocab = tokenizer.vocab
-        assert (vocab.pad, vocab.unk, vocab.cls, vocab.sep, vocab.mask, vocab.start) == expected
+        assert (vocab.pad, vocab.unk, vocab.cls, vocab.sep, vocab.mask) == expected
         assert vocab.special == frozenset(range(len(special)))
         assert tokenizer.pieces("ab") == ["a", "b"]
 

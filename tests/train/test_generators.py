@@ -15,6 +15,7 @@ from quire.core.example import Batch, Example
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
+from quire.predict.writer import task_of
 from quire.text.tokenizers import Tokenizer
 from quire.train.families import read_config
 from quire.train.families.base import shapes
@@ -34,8 +35,8 @@ T5 = BERT.model_copy(
 V11 = T5.model_copy(update={"gated": True, "activation": "gelu_tanh"})
 NEXT = TokenHead(transform=False, bias=False)
 WRITTEN = TokenHead(of="decoder", transform=False)
-SCALED = TokenHead(of="decoder", transform=False, bias=False, scaled=True)
-OWN = TokenHead(of="decoder", transform=False, bias=False, tied=False)
+SCALED = TokenHead(of="decoder", transform=False, bias=False, scaled=True, start="pad")
+OWN = TokenHead(of="decoder", transform=False, bias=False, tied=False, start="pad")
 BODIES: dict[str, tuple[Backbone, str]] = {
     "BART": (BART, "bart"),
     "BART, tokens scaled": (BART.model_copy(update={"scale_embedding": True}), "bart"),
@@ -63,7 +64,7 @@ def test_every_body_reads_back_equal(tmp_path: Path, name: str) -> None:
     assert same(files.state, state)
 
 
-GENERATORS: dict[str, tuple[Backbone, HeadSpec, str]] = {
+GENERATORS: dict[str, tuple[Backbone, TokenHead, str]] = {
     "GPT-2": (GPT2, NEXT, "GPT2LMHeadModel"),
     "GPT-2, gated": (GPT2.model_copy(update={"gated": True}), NEXT, "quire"),
     "GPT": (GPT, NEXT, "OpenAIGPTLMHeadModel"),
@@ -72,9 +73,11 @@ GENERATORS: dict[str, tuple[Backbone, HeadSpec, str]] = {
     "GPT-2 with a bias": (GPT2, TokenHead(transform=False), "quire"),
     "BART": (BART, WRITTEN, "BartForConditionalGeneration"),
     "BART without a bias": (BART, WRITTEN.model_copy(update={"bias": False}), "BartForConditionalGeneration"),
+    "BART, begun with [CLS]": (BART, WRITTEN.model_copy(update={"start": "cls"}), "BartForConditionalGeneration"),
     "BART, scaled": (BART, SCALED, "BartModel"),
     "T5": (T5, SCALED, "T5ForConditionalGeneration"),
     "T5 with a bias": (T5, WRITTEN, "T5Model"),
+    "T5, begun with [SEP]": (T5, SCALED.model_copy(update={"start": "sep"}), "T5ForConditionalGeneration"),
     "T5 v1.1": (V11, OWN, "T5ForConditionalGeneration"),
     "T5 v1.1, tied": (V11, OWN.model_copy(update={"tied": True}), "T5ForConditionalGeneration"),
     "T5, own and scaled": (T5, OWN.model_copy(update={"scaled": True}), "T5ForConditionalGeneration"),
@@ -88,7 +91,7 @@ BARE = ("quire", "BartModel", "T5Model")
 @pytest.mark.parametrize("name", GENERATORS)
 def test_every_generator_reads_back_equal(tmp_path: Path, name: str) -> None:
     backbone, head, expected = GENERATORS[name]
-    heads = {"told": head}
+    heads: dict[str, HeadSpec] = {"told": head}
     state = save(tmp_path / "m", backbone, heads)
     files = read_model(tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
@@ -102,6 +105,31 @@ def test_every_generator_reads_back_equal(tmp_path: Path, name: str) -> None:
         assert dict(foreign.heads) == {place: head}
         assert foreign.notes == ["no pooler in this folder"]
         assert same(foreign.state, {n.replace("heads.told.", f"heads.{place}."): tensor for n, tensor in state.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "start", "opening"),
+    [
+        ("T5", {}, "pad", False),
+        ("T5", {"decoder_start_token_id": None}, "pad", False),
+        ("BART", {}, "sep", True),
+        ("BART", {"decoder_start_token_id": None}, "sep", True),
+        ("BART", {"decoder_start_token_id": 2}, "cls", True),
+    ],
+)
+def test_a_decoder_begins_as_its_settings_say(
+    tmp_path: Path, name: str, begins: dict[str, int | None], start: str, opening: bool
+) -> None:
+    backbone, head, _ = GENERATORS[name]
+    save(tmp_path / "m", backbone, {"told": head})
+    (tmp_path / "m" / "quire.json").unlink()
+    path = tmp_path / "m" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **begins}))
+    task = task_of(read_model(tmp_path / "m"), where="here")
+    assert (task.start, task.opening) == (start, opening)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "decoder_start_token_id": 9}))
+    with pytest.raises(BadInput, match="decoder_start_token_id 9 is none of pad_token_id, eos_token_id, bos_token_id"):
+        read_model(tmp_path / "m")
 
 
 def test_what_reads_left_to_right_is_no_start_for_what_reads_both_ways(tmp_path: Path) -> None:
@@ -137,7 +165,7 @@ def test_transformers_opens_our_generators_and_writes_with_them(tmp_path: Path, 
     written = opened.generate(torch.from_numpy(read)[None], max_new_tokens=4, do_sample=False, num_beams=1)[0].numpy()
     free = np.ones(6, dtype=bool)
     if backbone.decoder:
-        start = VOCAB.pad if backbone.position == "bucketed" else VOCAB.sep
+        start = getattr(VOCAB, head.start)
         assert written[0] == start
         example = Example(read, read, free, free, 0 * read)
         example = example.recast(read, Example.written("lm", written[1:], start=start))

@@ -49,11 +49,6 @@ class Vocab:
         """Whether a text begins with a token for that: T5's do not, and GPT-2 has one for all purposes."""
         return self.cls != self.pad or self.cls == self.sep
 
-    @property
-    def start(self) -> int:
-        """What a decoder begins with: [SEP] (BART), or the padding where no token is for beginnings (T5)."""
-        return self.sep if self.begins else self.pad
-
     def masking(self) -> int:
         """The mask; BadInput where there is none."""
         if self.mask is None:

@@ -20,6 +20,8 @@ class TokenHead(Settings):
     kind: Literal["token"] = "token"
     of: str = "backbone"
     """`decoder` is the backbone's, where it has one."""
+    start: Literal["sep", "pad", "cls"] = "sep"
+    """Of a decoder's: what stands before the first token that it writes (BART: sep, T5: pad)."""
     transform: bool = True
     project: bool = False
     """Without a transform: whether a linear layer leads from the states to the width of the table."""

@@ -85,7 +85,8 @@ class Denoise(Objective):
             )
         if self.marks and len(world.vocab.sentinels) < 2:
             raise BadInput("the tokenizer has no sentinels: set data.tokenizer.sentinels, for instance to 100")
-        return {self.head: TokenHead(of="decoder", transform=False, bias=self.bias, scaled=self.scaled)}
+        head = TokenHead(of="decoder", transform=False, bias=self.bias, scaled=self.scaled, start=self.start)
+        return {self.head: head}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         if example.sees != Full():

@@ -71,7 +71,8 @@ class Write(Objective):
             )
         if self.by == "body" and backbone.decoder:
             raise BadInput("`by: body`: the backbone has a decoder, which would never be used; leave `by` out")
-        plain = TokenHead(of="decoder" if self.by == "decoder" else "backbone", transform=False, bias=False)
+        of = "decoder" if self.by == "decoder" else "backbone"
+        plain = TokenHead(of=of, start=self.start, transform=False, bias=False)
         return {self.head: self.spec or plain}
 
     def loss(self, step: Step) -> Tensor:

@@ -186,7 +186,9 @@ def task_of(files: ModelFiles, *, where: str) -> Write:
             "with `quire pretrain`, for instance bart-base or gpt2"
         )
     head, spec = found
-    return Write(head=head, spec=spec, by="decoder" if spec.of == "decoder" else "body", parted=False)
+    if spec.of != "decoder":
+        return Write(head=head, spec=spec, by="body", parted=False)
+    return Write(head=head, spec=spec, parted=False, start=spec.start, opening=spec.start != "pad")  # T5 has no [CLS]
 
 
 def writing_head(files: ModelFiles) -> tuple[str, TokenHead] | None:

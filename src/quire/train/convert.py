@@ -54,6 +54,11 @@ def import_tensors(
         dropout = config.get(family.dropout)
         scaled = next((config[name] for name in family.scaled if name in config), True)
         heads = _heads(named, family, dropout=backbone.dropout if dropout is None else dropout, scaled=scaled)
+        heads |= {
+            slot: head.model_copy(update={"start": _start(config, family, where)})
+            for slot, head in heads.items()
+            if isinstance(head, TokenHead) and head.of == "decoder"
+        }
     else:
         _, heads = family.architecture(heads)
     state: dict[str, Tensor] = {}
@@ -170,6 +175,19 @@ def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float, scale
                 if outputs and translated("pooler.weight", names)[0][0] in named:
                     found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
     return {place: found[place] for place in family.places(found)}
+
+
+def _start(config: Mapping[str, Any], family: Family, where: Path) -> str:
+    """What a decoder begins with, by its role."""
+    ids = {"pad": "pad_token_id", "sep": "eos_token_id", "cls": "bos_token_id"}
+    asked = config.get("decoder_start_token_id")
+    roles = [role for role in (family.start, *ids) if asked is None or asked == config.get(ids[role])]
+    if not roles:
+        raise BadInput(
+            f"{where / 'config.json'}: decoder_start_token_id {asked!r} is none of {', '.join(ids.values())}; "
+            "make it one of them, or choose another model"
+        )
+    return roles[0]
 
 
 def _scores(named: Mapping[str, Tensor], family: Family, *, scaled: bool) -> TokenHead | None:

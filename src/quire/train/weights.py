@@ -134,7 +134,7 @@ def save_model(
         config = {"architectures": [name], **write_config(held, family=family)}
         config |= {field: getattr(vocab, role) for field, role in family.ids.items()}
         for slot, head in theirs.items():
-            config |= _config_of_head(slot, head, labels, family=family)
+            config |= _config_of_head(slot, head, labels, family=family, vocab=vocab)
     with whole_folder(folder) as draft:
         tokenizer_saver(draft)
         if family and not family.typed:
@@ -204,9 +204,12 @@ def _with_beside(
     return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, notes)
 
 
-def _config_of_head(slot: str, head: HeadSpec, labels: Sequence[str] | None, *, family: Family) -> dict[str, Any]:
+def _config_of_head(
+    slot: str, head: HeadSpec, labels: Sequence[str] | None, *, family: Family, vocab: Vocab
+) -> dict[str, Any]:
     if isinstance(head, TokenHead):
-        return dict.fromkeys(family.scaled, head.scaled)
+        start = {"decoder_start_token_id": getattr(vocab, head.start)} if head.of == "decoder" else {}
+        return start | dict.fromkeys(family.scaled, head.scaled)
     if not isinstance(head, SequenceHead) or slot != "classify":
         return {}
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)

@@ -86,5 +86,5 @@ BART = Family(
     heads={"write": {"bias": "final_logits_bias:1V"}},
     typed=False,
     tied={"encoder.embed_tokens.weight": _SHARED, "decoder.embed_tokens.weight": _SHARED, "lm_head.weight": _SHARED},
-    ids={"pad_token_id": "pad", "bos_token_id": "cls", "eos_token_id": "sep", "decoder_start_token_id": "sep"},
+    ids={"pad_token_id": "pad", "bos_token_id": "cls", "eos_token_id": "sep"},
 )

@@ -80,6 +80,8 @@ class Family:
     """Whether its models take `token_type_ids` for what we call segments; others refuse them, or add something else."""
     ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
     """Their fields with the ids of tokens, and what `Vocab` calls them."""
+    start: Literal["sep", "pad"] = "sep"
+    """What its decoders begin with, where the configuration does not say."""
     causal: bool = False
     """Whether its bodies always read left to right: only one with its head over the vocabulary is known to be such."""
     lent: Names = field(default_factory=dict)
@@ -121,7 +123,7 @@ class Family:
         found: dict[str, str] = {}
         for slot in sorted(heads, key=lambda slot: slot not in self.heads):
             match heads[slot]:
-                case TokenHead() as head if head in self.scores:
+                case TokenHead() as head if head.model_copy(update={"start": "sep"}) in self.scores:
                     place = self.over_vocabulary
                 case DetectionHead():
                     place = "rtd"

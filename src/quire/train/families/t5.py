@@ -116,10 +116,11 @@ T5 = Family(
         for tied in (False, True)
         for scaled in (True, False)
     ),
+    start="pad",
     scaled=("scale_decoder_outputs", "tie_word_embeddings"),
     heads={"write": {"weight": "lm_head.weight"}},
     typed=False,
     tied={"encoder.embed_tokens.weight": _SHARED, "decoder.embed_tokens.weight": _SHARED, "lm_head.weight": _SHARED},
     unowned=("decoder.block.#.layer.#.EncDecAttention.relative_attention_bias.weight",),
-    ids={"pad_token_id": "pad", "eos_token_id": "sep", "decoder_start_token_id": "pad"},
+    ids={"pad_token_id": "pad", "eos_token_id": "sep"},
 )
