@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.core.visibility import Causal, Full, Visibility, Window
+from quire.nn.grid import Grid, worth_it
 from quire.nn.positions import Rotation
 
 
@@ -135,6 +136,7 @@ class Layout:
         self.runs, self.positions, self.segments, self.radius = list(runs), positions_N, segments_N, radius
         self.sizes = [run.sequences * run.length for run in self.runs]
         self._local: dict[int, Layout] = {}
+        self._grids: dict[int, tuple[Grid, Tensor] | None] = {}
         self._rotations = {} if rotations is None else rotations
 
     @classmethod
@@ -185,6 +187,21 @@ class Layout:
         runs = [replace(run, given=mask) for run, mask in zip(self.runs, masks, strict=True)]
         return Layout(runs, self.positions, self.segments, radius=self.radius, rotations=self._rotations)
 
+    def grid(self, inner: int) -> tuple[Grid, Tensor] | None:
+        """Where the sequences are short and unequal: all of them at once, and the mask [S, 1, L or 1, L] of it."""
+        if inner not in self._grids:
+            kinds = {type(run.sees) if run.given is None else None for run in self.runs}
+            plain = kinds in ({Full}, {Causal})
+            worth = plain and worth_it(self.lengths, self.lengths, calls=len(self.runs), inner=inner)
+            self._grids[inner] = self._gridded(Causal in kinds) if worth else None
+        return self._grids[inner]
+
+    def _gridded(self, causal: bool) -> tuple[Grid, Tensor]:
+        device = self.positions.device
+        grid = Grid.of(self.lengths, device)
+        mask = grid.blank(self.lengths)
+        return grid, mask + additive(Causal(), mask.shape[-1], device) if causal else mask
+
     def rotation(self, *, base: float, width: int) -> Rotation:
         """The rotation of heads of `width` at all positions; made once for all layers."""
         if (base, width) not in self._rotations:
@@ -225,6 +242,10 @@ class Attention(nn.Module):
 
     def mixed(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, layout: Layout) -> Tensor:
         """[N, W]: what each position takes from those of its sequence that it sees, heads side by side."""
+        if (found := layout.grid(q_NHD[0].numel())) is not None:
+            grid, mask = found
+            q, k, v = (grid.laid(x).transpose(1, 2) for x in (q_NHD, k_NHD, v_NHD))
+            return grid.taken(self.mix(q, k, v, mask=mask).transpose(1, 2).flatten(2))
         # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
         pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
         mixed = [self._attend(run, *qkv) for run, *qkv in pieces]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -15,25 +16,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.grid import Grid, worth_it
 
 
-@dataclass(frozen=True, eq=False)
 class Crossing:
-    """Which target looks at which source: neighbouring pairs of equal lengths are taken together."""
+    """Which target looks at which source, from the lengths of each pair, and what of the sources is hidden.
 
-    pairs: list[tuple[int, int, int]]  # R, Q, L of each run, in order
-    masks: list[Tensor | None]  # [R, 1, 1, L], additive: what the decoder may not look at
+    Neighbouring pairs of equal lengths are taken together; where pairs are short and unequal, all of them are.
+    """
 
-    @classmethod
-    def of(cls, targets: Sequence[int], sources: Sequence[int], hidden_N: Tensor | None = None) -> Crossing:
-        """From the lengths of each pair, and what of the sources is hidden."""
+    def __init__(
+        self,
+        targets: Sequence[int],
+        sources: Sequence[int],
+        hidden_N: Tensor | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.targets, self.sources, self.hidden_N, self.device = targets, sources, hidden_N, device
         together = groupby(zip(targets, sources, strict=True))
-        pairs = [(len(list(members)), q, length) for (q, length), members in together]
-        if hidden_N is None:
-            return cls(pairs, [None] * len(pairs))
-        whole_N = torch.zeros(hidden_N.shape, device=hidden_N.device).masked_fill_(hidden_N, float("-inf"))
-        cut = torch.split(whole_N, [r * length for r, _, length in pairs])
-        return cls(pairs, [part.view(r, 1, 1, length) for part, (r, _, length) in zip(cut, pairs, strict=True)])
+        self.pairs = [(len(list(members)), q, length) for (q, length), members in together]  # R, Q, L of each run
+        self._grids: dict[int, tuple[Grid, Grid, Tensor] | None] = {}
+
+    @cached_property
+    def masks(self) -> list[Tensor | None]:
+        """[R, 1, 1, L] for each run, additive: what the decoder may not look at."""
+        if self.hidden_N is None:
+            return [None] * len(self.pairs)
+        cut = torch.split(_additive(self.hidden_N), [r * length for r, _, length in self.pairs])
+        return [part.view(r, 1, 1, length) for part, (r, _, length) in zip(cut, self.pairs, strict=True)]
+
+    def grids(self, inner: int) -> tuple[Grid, Grid, Tensor] | None:
+        """Those of targets and sources, and the mask [S, 1, 1, L], where one call for all is worth its blanks."""
+        if inner not in self._grids:
+            worth = worth_it(self.targets, self.sources, calls=len(self.pairs), inner=inner)
+            self._grids[inner] = self._gridded() if worth else None
+        return self._grids[inner]
+
+    def _gridded(self) -> tuple[Grid, Grid, Tensor]:
+        targets, sources = (Grid.of(lengths, self.device) for lengths in (self.targets, self.sources))
+        mask = sources.blank(self.sources)
+        if self.hidden_N is not None:
+            mask = mask + _additive(self.hidden_N)[sources.index_SL][:, None, None]
+        return targets, sources, mask
+
+
+def _additive(hidden: Tensor) -> Tensor:
+    return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, float("-inf"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +87,14 @@ class CrossAttention(nn.Module):
     def forward(self, x_TW: Tensor, source: Source) -> Tensor:
         """[T, W] -> [T, W]"""
         crossing = source.crossing
+        if (found := crossing.grids(self.out.in_features)) is not None:
+            theirs, ours, mask = found
+            q, k, v = (
+                grid.laid(x_NHD).transpose(1, 2)
+                for grid, x_NHD in ((theirs, self.queries(x_TW)), *((ours, x) for x in self.project(source.states_NW)))
+            )
+            together: Tensor = self.out(theirs.taken(self.mix(q, k, v, mask=mask).transpose(1, 2).flatten(2)))
+            return together
         asking = torch.split(self.queries(x_TW), [r * q for r, q, _ in crossing.pairs])
         seen = [torch.split(t, [r * n for r, _, n in crossing.pairs]) for t in self.project(source.states_NW)]
         mixed = []

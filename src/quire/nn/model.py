@@ -141,7 +141,9 @@ class Packed:
         self.crossing: Crossing | None = None  # of a target: who looks at which source
         if self.target is not None and batch.target is not None:
             hidden = None if batch.hidden is None else move(batch.hidden)
-            self.target.crossing = Crossing.of(batch.target.lengths.tolist(), batch.lengths.tolist(), hidden)
+            self.target.crossing = Crossing(
+                batch.target.lengths.tolist(), batch.lengths.tolist(), hidden, device=device
+            )
         self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
 
     def showing(self, tokens_N: Tensor) -> Packed:
