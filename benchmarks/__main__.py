@@ -31,6 +31,7 @@ class Name(StrEnum):
     INFERENCE = "inference"
     STAR = "star"
     CORRUPTION = "corruption"
+    GENERATION = "generation"
 
 
 FULL = Scale(
@@ -46,7 +47,7 @@ FULL = Scale(
     samples=256,
     sentences=2000,
 )
-QUICK = replace(FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512))
+QUICK = replace(FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512), written=16)
 """A smoke test: too little for figures that anyone should quote."""
 
 

@@ -37,6 +37,9 @@ class Scale:
     sentences: int  # sentences embedded in a turn
     longest: int = 256  # tokens of a sentence that are read, in fine-tuning and inference
     lengths: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)  # tokens of a sequence, in star
+    writers: tuple[int, ...] = (1, 8)  # texts that are written together
+    written: int = 64  # tokens of each
+    vocabulary: int = 50_257  # of what writes: GPT-2's
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from quire.train.weights import ModelFiles
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks stand beside src and are not installed
 from benchmarks import __main__ as command
-from benchmarks import finetuning, inference, peers, pretraining, show, star, text
+from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text
 from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 
 TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
@@ -38,6 +38,9 @@ SCALE = Scale(
     sentences=24,
     longest=24,
     lengths=(16, 32, 64),
+    writers=(1, 3),
+    written=6,
+    vocabulary=310,
 )
 MEASURES: dict[str, Callable[..., Result]] = {
     "pretraining": pretraining.measure,
@@ -198,9 +201,29 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     rows = [record for record in found if record["record"] == "row"]
     damage = {row["benchmark"] for row in rows if row["benchmark"].startswith("corruption ")}
     others = [row["peer"] for row in rows if row["benchmark"] not in damage]
-    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3]
+    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2]
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
+
+
+def test_writing_is_timed_where_the_tokens_are_the_same(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed: the extra `bench`")
+    found = generation.measure([], base, SCALE, tmp_path / "right")
+    assert [(row.peer, row.work) for row in found.rows] == [(generation.PEER, 6), (generation.PEER, 18)]
+    assert [agreement.difference for agreement in found.agreements] == [0, 0]
+    right = peers.opened
+
+    def wrong(folder: Path, auto: str) -> Any:
+        model = right(folder, auto)
+        with torch.no_grad():
+            model.transformer.h[1].mlp.c_proj.weight.mul_(-1)
+        return model
+
+    monkeypatch.setattr(peers, "opened", wrong)
+    with pytest.raises(Disagreement, match=r"writing, 1 at once: tokens.*nothing was timed"):
+        generation.measure([], base, SCALE, tmp_path / "wrong")
 
 
 def test_star_counts_memory_exactly_and_fits_the_exponents(base: Base, tmp_path: Path) -> None:
