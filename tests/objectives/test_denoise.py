@@ -300,6 +300,16 @@ def test_a_short_text_asks_for_something(name: str, length: int) -> None:
         assert (target.answers["denoise"] != IGNORE).any()
 
 
+def test_a_vocabulary_without_a_token_for_beginnings_has_none_before_the_text() -> None:
+    vocab = replace(VOCAB, cls=0)
+    example = Example.of(vocab, Passage(np.arange(10, 30), np.ones(20, dtype=bool)))
+    still = Denoise.model_validate({"select": {"bernoulli": 0}})
+    made = still.corrupt(example, World(vocab, length=64), rng(0))
+    assert made.tokens.tolist() == example.tokens.tolist() == [*range(10, 30), vocab.sep]
+    assert made.target is not None
+    assert made.target.truth.tolist() == example.tokens.tolist()
+
+
 def test_what_has_no_mark_or_no_room_is_left_alone() -> None:
     few = replace(VOCAB, sentinels=VOCAB.sentinels[:4])
     often = Denoise.model_validate({"select": Hand(places=tuple(range(1, 62, 2))), "rewrite": "sentinels"})

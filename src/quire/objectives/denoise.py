@@ -102,7 +102,8 @@ class Denoise(Objective):
         shown = self.rewrite.recast(text, spans, vocab, rng)
         for reorder in (r for r in self.reorder if r.last):
             shown = shown[reorder.order(shown, vocab, rng)]
-        source = np.concatenate([[vocab.cls] if self.opening else [], shown, [vocab.sep]]).astype(np.int64)
+        opened = [vocab.cls] if self.opening and vocab.begins else []
+        source = np.concatenate([opened, shown, [vocab.sep]]).astype(np.int64)
         hidden = source == vocab.masking() if self.write == "fragment" else None
         made = example.recast(source, self._target(clean, text, spans, vocab), hidden=hidden)
         return made if example.languages is None else self._in_language(made, example.languages)
