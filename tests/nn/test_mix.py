@@ -31,7 +31,7 @@ def mixed(weights: list[float], scale: float = 1.0, *, norm: bool = False) -> Te
     mix = Mix(3, norm=norm)
     with torch.no_grad():
         mix.weights.copy_(torch.tensor(weights))
-        mix.scale.fill_(scale)
+        mix.gamma.fill_(scale)
         found: Tensor = mix(LAYERS)
     return found
 

@@ -94,7 +94,11 @@ class Int8Network(Network):
 
     def parameter_count(self) -> int:
         """Entries of weights of any type; the scales of int8 rows are not counted."""
-        return sum(tensor.numel() for name, tensor in self.model.state_dict().items() if not name.endswith(".scale"))
+        return sum(
+            tensor.numel()
+            for name, tensor in self.model.state_dict().items()
+            if not name.endswith((".scale", ".spellings"))
+        )
 
     def save(self, folder: Path, *, card: str = "") -> None:
         facts = {
