@@ -99,6 +99,9 @@ def test_the_command_tells_scores_and_predict_writes(person: Path) -> None:
         found = runner.invoke(app, ["predict", "run", "lamp chair", "--limit", "4", *how])
         assert found.exit_code == 0, found.output
         assert len(found.stdout.splitlines()) == 1
+    asked = ["evaluate", "run", "--data", "test.csv", "--source-column", "there", "--target-column", "back"]
+    scores = json.loads(runner.invoke(app, [*asked, "--json"]).stdout)
+    assert scores == {"texts": 20, **json.loads(Path("run/results.json").read_text())["scores"]["test"]}
     answer = json.loads(runner.invoke(app, ["predict", "run", "lamp chair", "--json"]).stdout)
     assert answer.keys() == {"text", "written", "score", "finished"}
 

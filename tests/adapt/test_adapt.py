@@ -235,3 +235,21 @@ def test_texts_are_predicted_from_arguments_files_and_a_pipe(
     detailed = [json.loads(line) for line in answers(done, "a great phone", "an awful screen", "--json")]
     assert [line.split("\t")[0] for line in given] == [found["label"] for found in detailed]
     assert sum(detailed[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_is_evaluated_on_a_table(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = ["good", "bad", "good"]
+    texts = ["a great phone", "an awful screen", "an awful phone"]
+    (tmp_path / "asked.csv").write_text(
+        "text,label\n" + "".join(f"{row[0]},{row[1]}\n" for row in zip(texts, labels, strict=True)), encoding="utf-8"
+    )
+    monkeypatch.setattr(sys, "argv", ["quire", "evaluate", str(done), "--data", str(tmp_path / "asked.csv"), "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    found = json.loads(capsys.readouterr().out)
+    right = [answer.label == label for answer, label in zip(quire.load(done)(texts), labels, strict=True)]
+    assert found["texts"] == 3
+    assert found["accuracy"] == pytest.approx(sum(right) / 3)
+    assert 0 <= found["macro_f1"] <= 1

@@ -1,5 +1,6 @@
 """`quire evaluate`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ app = typer.Typer()
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder or a model folder.")],
-    data: Annotated[str, typer.Option(help="Labelled texts to ask about: CSV, TSV, JSONL, Parquet, or -.")],
+    data: Annotated[str, typer.Option(help="Labelled texts, or pairs of texts: CSV, TSV, JSONL, Parquet, or -.")],
     shots: Annotated[
         str | None, typer.Option(help="Examples shown to a language model before each question: 0,1,8.")
     ] = None,
@@ -24,13 +25,18 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="The seed of the first choice.")] = 0,
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
     label_column: Annotated[str, typer.Option(help="The column that holds the label.")] = "label",
+    source_column: Annotated[str, typer.Option(help="Of pairs: the column that is read.")] = "source",
+    target_column: Annotated[str, typer.Option(help="Of pairs: the column to compare with.")] = "target",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with everything.")] = False,
 ) -> None:
-    """How well a language model answers with zero, one or a few examples in its context, untrained."""
+    """How well a trained folder answers; or, with --shots, an untrained language model from examples in its context."""
     from quire.incontext import evaluate as run
 
     if shots is None:
-        raise BadInput("evaluate: give --shots, for instance --shots 0,1,8: how many examples to show")
+        figures = _trained(model, data, (text_column, label_column), (source_column, target_column))
+        lines = [json.dumps(figures)] if as_json else [f"{name:14} {value:10.4f}" for name, value in figures.items()]
+        typer.echo("\n".join(lines))
+        return
     found = run(
         model,
         data=data,
@@ -48,6 +54,26 @@ def evaluate(
         return
     for line in (*found.notes, *found.table()):
         typer.echo(line)
+
+
+def _trained(model: Path, data: str, labelled: tuple[str, str], pairs: tuple[str, str]) -> dict[str, float]:
+    """Accuracy and macro-F1 of what labels, BLEU, chrF and ROUGE of what writes."""
+    from quire.incontext import Figures
+    from quire.predict import Predictor, opened
+    from quire.score import score_texts
+    from quire.text.pairs import read_pairs
+    from quire.text.records import read_records
+
+    found = opened(model)
+    if isinstance(found, Predictor):
+        records = read_records(data, text_column=labelled[0], label_column=labelled[1])
+        answers = [answer.label for answer in found([record.text for record in records])]
+        truth = [str(record.label) for record in records]
+        figures = Figures.of(sorted({*truth, *found.labels}), truth, answers)
+        return {"texts": len(records), "accuracy": figures.accuracy, "macro_f1": figures.macro_f1}
+    rows = read_pairs(data, source_column=pairs[0], target_column=pairs[1])
+    written = found([row.source for row in rows])
+    return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
 
 
 def _numbers(text: str) -> list[int]:
