@@ -80,7 +80,7 @@ def _job(wanted: Recipe, documents: list[str], tokenizer: Tokenizer, folder: Pat
     sized = wanted.resized(depth=1, width=64, heads=2, ffn=64, length=LENGTH, tokenizer=wanted.data.tokenizer)
     lines = [line for document in documents for line in document.splitlines()]
     texts = documents
-    if wanted.data.shape == "parallel":  # two of them fill an example
+    if wanted.data.shape in ("parallel", "translation"):  # two of them fill an example
         texts = [" ".join(lines[i : i + TOGETHER]) for i in range(0, len(lines), TOGETHER)]
     home = folder / wanted.data.shape
     material = Material(sized, home, lambda: texts, by_language={name: lambda: texts for name in wanted.data.languages})
