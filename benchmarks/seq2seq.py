@@ -40,11 +40,15 @@ ARMS = (
 )
 CONTROLS = ("none", "none-longer")
 SEEDS = (0, 1, 2)
-BUDGET = 300_000
+BUDGET = 500_000
 """Tokens of pre-training for each arm and seed: those that are read and those that are written."""
-EPOCHS: Mapping[int, int] = {1_000: 5, 29_000: 1}
+EPOCHS: Mapping[int, int] = {1_000: 12, 29_000: 2}
 """Passes of fine-tuning over so many pairs."""
-LENGTH, BATCH = 64, 64
+WATCHED = 200
+"""Pairs of the dev split that are watched; nothing is chosen by them."""
+LENGTH, BATCH, RATE, FIRST = 64, 32, 2e-3, 0.05
+"""Tokens of a block, examples of an update, the learning rate's peak; and the standard deviation of first weights, as
+that of GPT-2 (0.02 at width 768) for a width of 128, with 1 / sqrt(width)."""
 LOOKED_AT = 20
 """Updates whose tokens are counted to turn the budget into updates."""
 
@@ -54,6 +58,7 @@ def prepared(out: Path) -> None:
     home = Path(os.environ["QUIRE_DATA"]) / "parallel" / "multi30k"
     out.mkdir(parents=True, exist_ok=True)
     splits = {split: _pairs(home, name) for split, name in _SPLITS.items()}
+    del splits["dev"][WATCHED:]
     drawn = rng(0, "few pairs").permutation(len(splits["train-29000"]))[:1_000]
     splits["train-1000"] = [splits["train-29000"][i] for i in drawn.tolist()]
     for name, pairs in splits.items():
@@ -84,10 +89,10 @@ def recipe_of(arm: str) -> Recipe:
         title=arm,
         cite="see the recipe",
         survey="",
-        backbone=Backbone(decoder=2, norm_first=True, segments=0, init="gpt2"),
+        backbone=Backbone(decoder=2, norm_first=True, segments=0, init="gpt2", init_std=FIRST),
         data=data,
         objectives=(objective.model_copy(update=same),),
-        train=TrainPlan(steps=1, batch=BATCH, lr=1e-3, checkpoint_every=1_000),
+        train=TrainPlan(steps=1, batch=BATCH, lr=RATE, checkpoint_every=1_000),
     )
     assert isinstance(whole.objectives[0], Denoise)
     return whole.sized("tiny", length=LENGTH, tokenizer=data.tokenizer)
@@ -129,7 +134,7 @@ def run(arm: str, seed: int, *, out: Path) -> None:
             start=str(home / "base"),
             epochs=epochs + longer,
             batch=BATCH,
-            lr=1e-3,
+            lr=RATE,
             length=LENGTH,
             limit=40,
             seed=seed,
