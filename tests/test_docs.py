@@ -37,7 +37,9 @@ CHANGES = ("train.steps=2", "train.batch=4", "data.length=32", "data.tokenizer.s
 SMALL = {
     "adapt": ["--budget=2steps", "--seeds=1", "--set=train.batch=4"],
     "pretrain": [f"--set={change}" for change in CHANGES],
+    "finetune": ["--epochs=1", "--vocab=300", "--length=32"],
     "compare": ["--budget=500tokens", "--seeds=1", "--vocab=300", "--length=32", "--batch=4"],
+    "compare --sharing": ["--budget=2steps", "--seeds=1", "--set=data.tokenizer.size=300", "--set=finetune.epochs=1"],
 }
 SMALL_CALL = ('budget="5m", seeds=3', 'budget="2steps", seeds=1, changes=["train.batch=4"]')
 WORDS = ["lamp", "chair", "kettle", "box", "parcel", "two", "days", "after", "the", "it", "was", "in", "with", "very"]
@@ -77,7 +79,12 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def chinese(label: str) -> str:
         return "，".join([f"第{draw.randrange(10**6)}次买", *draw.choices(CHINESE[label], k=2)])
 
-    _table(tmp_path / "reviews.csv", [(review(label), label) for label in OPINIONS for _ in range(20)])
+    for name, count in (("reviews", 20), ("dev", 4), ("test", 6)):
+        _table(tmp_path / f"{name}.csv", [(review(label), label) for label in OPINIONS for _ in range(count)])
+        topics = [(f"{thing} {review('good')}", thing) for thing in ("lamp", "chair") for _ in range(count)]
+        _table(tmp_path / (f"topics-{name}.csv" if name != "reviews" else "topics.csv"), topics)
+    there = [review(label) for label in OPINIONS for _ in range(20)]
+    _table(tmp_path / "pairs.csv", [(text, text.upper()) for text in there], names=("source", "target"))
     _table(tmp_path / "reviews-zh.csv", [(chinese(label), label) for label in CHINESE for _ in range(20)])
     (tmp_path / "domain.txt").write_text("\n".join(review(label) for label in list(OPINIONS) * 400), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -85,9 +92,9 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _table(path: Path, rows: list[tuple[str, str]]) -> None:
+def _table(path: Path, rows: list[tuple[str, str]], *, names: tuple[str, str] = ("text", "label")) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
+        csv.writer(file).writerows([names, *rows])
 
 
 @pytest.mark.slow
@@ -111,10 +118,15 @@ def _run(command: str) -> None:
     if words[0] in ("make", "python3") or words[0].startswith(".venv/"):
         _check(words)
     elif words[0] == "quire" and not set(command) & set("<>|&;$"):  # in this process: torch is imported once
-        app([*words[1:], *SMALL.get(words[1], [])], standalone_mode=False)
+        app([*words[1:], *_small(words)], standalone_mode=False)
     else:
-        verb = words[words.index("quire") + 1]
-        _run_in_shell(f"{command} {shlex.join(SMALL.get(verb, []))}")
+        _run_in_shell(f"{command} {shlex.join(_small(words[words.index('quire') :]))}")
+
+
+def _small(words: list[str]) -> list[str]:
+    """What makes `quire verb ...` quick."""
+    verb = "compare --sharing" if "--sharing" in words else words[1]
+    return SMALL.get(verb, [])
 
 
 def _run_in_shell(command: str) -> None:
