@@ -1,13 +1,6 @@
-"""The plots of the report as inline SVG.
+"""The plots of the report."""
 
-Colours are placeholders that become CSS variables, so one drawing serves light and dark; text stays text, so that
-the browser's fonts show Chinese. Nothing touches pyplot: a figure is a value, not global state.
-"""
-
-import re
-import warnings
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +8,13 @@ import numpy.typing as npt
 
 from quire.core.results import Arm, Histogram, Pretrained, Pretraining, Study
 from quire.core.verdict import Verdict
+from quire.report.drawing import ACCENT, INK, MUTED, PAPER, SERIES, SMALL, blank, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-INK, MUTED, GRID, ACCENT, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
-SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
-_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", PAPER: "paper"} | {
-    color: f"series-{number}" for number, color in enumerate(SERIES, 1)
-}
 _TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5)
-_SMALL = 10
 
 
 def pareto(study: Study, verdict: Verdict) -> str:
@@ -35,7 +22,7 @@ def pareto(study: Study, verdict: Verdict) -> str:
     measured = [(arm, latency.median) for arm in study.arms if (latency := arm.latency_at(1))]
     if len(measured) < 2:
         return ""
-    figure, axes = _blank(height=3.7)
+    figure, axes = blank(height=3.7)
     largest = max(arm.bytes for arm, _ in measured) or 1
     places = []
     for arm, milliseconds in measured:
@@ -54,7 +41,7 @@ def pareto(study: Study, verdict: Verdict) -> str:
     _names_at_right(axes, places)
     axes.set_xlabel("milliseconds per text, batch 1 (log)")
     axes.set_ylabel("test score")
-    return _svg(figure, "pareto", _pareto_words(study, verdict))
+    return svg(figure, "pareto", _pareto_words(study, verdict))
 
 
 def _pareto_words(study: Study, verdict: Verdict) -> str:
@@ -104,7 +91,7 @@ def pretraining(run: Pretraining) -> str:
     """The masked-language-model loss against the entropies of its corpus; "" without points."""
     if not run.points:
         return ""
-    figure, axes = _blank(height=3.1)
+    figure, axes = blank(height=3.1)
     steps, losses = [p.step for p in run.points], [p.loss for p in run.points]
     axes.plot(steps, losses, color=ACCENT, linewidth=2, marker="o" if len(steps) < 4 else None)
     _yardsticks(axes, run)
@@ -114,7 +101,7 @@ def pretraining(run: Pretraining) -> str:
     words = (
         f"Loss from {losses[0]:.2f} to {losses[-1]:.2f}; unigram entropy {run.unigram:.2f}, bigram {run.bigram:.2f}."
     )
-    return _svg(figure, "mlm", words)
+    return svg(figure, "mlm", words)
 
 
 def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mapping[str, int]) -> str:
@@ -130,7 +117,7 @@ def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mappi
     ]
     if not lines:
         return ""
-    figure, axes = _blank(height=3.6)
+    figure, axes = blank(height=3.6)
     for number, points in lines:
         tokens, nats = zip(*points, strict=True)
         color, dash = _style(number)
@@ -141,7 +128,7 @@ def pretrained(runs: Sequence[Pretrained], yardstick: Pretraining, colors: Mappi
     axes.set_xlabel("tokens seen")
     axes.set_ylabel("held-out loss, nats per asked token")
     names = ", ".join(colors)
-    return _svg(figure, "pretrained", f"Held-out loss over tokens seen for {names}; unigram {yardstick.unigram:.2f}.")
+    return svg(figure, "pretrained", f"Held-out loss over tokens seen for {names}; unigram {yardstick.unigram:.2f}.")
 
 
 def _style(number: int) -> tuple[str, Any]:
@@ -154,7 +141,7 @@ def _yardsticks(axes: "Axes", run: Pretraining) -> None:
         axes.axhline(value, color=MUTED, linewidth=1.4, linestyle=style)
         axes.annotate(
             f"{name} {value:.2f}", (1, value), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-            va="center", color=MUTED, fontsize=_SMALL,
+            va="center", color=MUTED, fontsize=SMALL,
         )  # fmt: skip
 
 
@@ -168,7 +155,7 @@ def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
     ]
     if not lines:
         return ""
-    figure, axes = _blank(height=3.1)
+    figure, axes = blank(height=3.1)
     for color, dash, kept in lines:
         steps, values = zip(*kept, strict=True)
         axes.plot(steps, values, color=color, linestyle=dash, linewidth=1.8, marker="o" if len(kept) < 4 else None)
@@ -176,14 +163,14 @@ def curves(arms: Sequence[Arm], *, field: str, label: str) -> str:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_xlabel("step")
     axes.set_ylabel(label)
-    return _svg(figure, f"curve-{field}", f"{label} over steps for {', '.join(arm.title for arm in arms)}.")
+    return svg(figure, f"curve-{field}", f"{label} over steps for {', '.join(arm.title for arm in arms)}.")
 
 
 def reliability(
     confidence_B: npt.NDArray[np.float64], accuracy_B: npt.NDArray[np.float64], count_B: npt.NDArray[np.int64]
 ) -> str:
     """Accuracy against mean confidence in B non-empty bins, area by count; the diagonal is perfect calibration."""
-    figure, axes = _blank(height=3.4, width=4.0)
+    figure, axes = blank(height=3.4, width=4.0)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1.2)
     axes.plot(confidence_B, accuracy_B, color=ACCENT, linewidth=1.4)
     axes.scatter(confidence_B, accuracy_B, s=20 + 280 * count_B / count_B.max(), color=ACCENT, alpha=0.75, zorder=3)
@@ -194,64 +181,22 @@ def reliability(
     axes.set_xlabel("confidence")
     axes.set_ylabel("accuracy")
     words = "; ".join(f"{c:.0%} sure, {a:.0%} right" for c, a in zip(confidence_B, accuracy_B, strict=True))
-    return _svg(figure, "reliability", f"Reliability: {words}.")
+    return svg(figure, "reliability", f"Reliability: {words}.")
 
 
 def lengths(histogram: Histogram, *, limit: int | None) -> str:
     """Text lengths in tokens, with the model's limit where it lies in the picture; "" when nothing was counted."""
     if not any(histogram.counts):
         return ""
-    figure, axes = _blank(height=2.7)
+    figure, axes = blank(height=2.7)
     edges = np.array(histogram.edges)
     axes.bar(edges[:-1], histogram.counts, np.diff(edges), align="edge", color=ACCENT, edgecolor=PAPER, linewidth=0.8)
     if limit is not None and edges[0] < limit <= edges[-1]:
         axes.axvline(limit, color=INK, linestyle="--", linewidth=1.3)
         axes.annotate(
             f"limit {limit}", (limit, 0.96), (-4, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-            ha="right", va="top", color=INK, fontsize=_SMALL,
+            ha="right", va="top", color=INK, fontsize=SMALL,
         )  # fmt: skip
     axes.set_xlabel("tokens per text")
     axes.set_ylabel("texts")
-    return _svg(figure, "lengths", f"Histogram of text lengths from {edges[0]:g} to {edges[-1]:g} tokens.")
-
-
-def _blank(*, height: float, width: float = 5.0) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=_SMALL)
-    axes.locator_params(nbins=6)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(color=INK, fontsize=10.5)
-    return figure, axes
-
-
-def _svg(figure: "Figure", name: str, words: str) -> str:
-    """The drawing as an `<svg>` for HTML: ids of its own, CSS colours, `words` for those who cannot see it."""
-    from html import escape
-
-    from matplotlib import rc_context
-
-    file = StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": f"quire {name}"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # only for measuring: the browser draws them
-        figure.savefig(file, format="svg", metadata=nothing)
-    drawing = file.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
-    drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
-    drawing = re.sub(r'(url\(|href=")#', rf"\1#{name}-", drawing)
-    for color, variable in _VARIABLES.items():
-        drawing = drawing.replace(color, f"var(--{variable})")
-    [box] = re.findall(r'viewBox="[^"]*"', drawing[: drawing.index(">")])
-    opening = f'<svg {box} role="img" aria-label="{escape(words)}" style="--aspect: {figure.get_figwidth():g}">'
-    return opening + drawing[drawing.index(">") + 1 :].strip()
+    return svg(figure, "lengths", f"Histogram of text lengths from {edges[0]:g} to {edges[-1]:g} tokens.")
