@@ -15,7 +15,7 @@ from quire.core.random import seed_of
 from quire.core.results import HeldOut
 from quire.nn.model import Model, Packed, Step
 from quire.text.shards import Entropies
-from quire.train.evaluate import mean_states
+from quire.train.evaluate import pooled
 from quire.train.loop import Job
 
 BATCHES = 4
@@ -71,7 +71,7 @@ def _means(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 def spread(step: Step) -> float:
     """How far sentence vectors (means of states) lie from their centre, against the mean of their lengths."""
-    vectors_SW = mean_states(step).detach()
+    vectors_SW = pooled(step).detach()
     away = (vectors_SW - vectors_SW.mean(dim=0)).norm(dim=1).mean()
     return float(away / vectors_SW.norm(dim=1).mean().clamp(min=1e-9))
 

@@ -48,7 +48,7 @@ def load_writer(path: str | Path) -> Writer:
 
 def opened(path: str | Path) -> Predictor | Writer:
     """Whatever answers texts in this folder."""
-    folder = _located(path)
+    folder = located(path)
     kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
     if kind not in KINDS:
         raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r}; known: {', '.join(KINDS)}")
@@ -71,7 +71,8 @@ def _network(folder: Path) -> Predictor | Writer:
     return Network.of(folder, files)
 
 
-def _located(path: str | Path) -> Path:
+def located(path: str | Path) -> Path:
+    """The folder of the model itself, where a run folder holds one; BadInput where none is finished."""
     folder = Path(path)
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; give a run folder, or a model folder")

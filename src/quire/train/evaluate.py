@@ -1,18 +1,21 @@
 """Answers for many examples: sorted by length, packed to a budget of tokens, back in the order they came in."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quire.core.example import IGNORE, Batch, Example
 from quire.nn.model import Model, Packed, Step
+from quire.nn.pooling import Mean
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
 
 _NOBODY = np.full(1, IGNORE)
+_MEAN = Mean()
 TOKENS = 4096
 """Tokens of one packed batch: large enough to fill the matrix units, small enough for the cache."""
 
@@ -38,17 +41,23 @@ def predict(model: Model, paradigm: Paradigm, examples: Sequence[Example]) -> np
 
 
 @torch.inference_mode()
-def embed(model: Model, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
-    """The mean of the last states of each sequence, [examples, width]: sentence-transformers' mean pooling."""
-    return _collected(model, examples, mean_states)
+def embed(model: Model, examples: Sequence[Example], *, pool: nn.Module | None = _MEAN) -> npt.NDArray[np.float32]:
+    """What `pool` makes of the last states of each sequence, [examples, width]: sentence-transformers' mean pooling.
+
+    A module of `quire.nn.pooling`, or None for the first state.
+    """
+    return _collected(model, examples, partial(pooled, pool=pool))
 
 
-def mean_states(step: Step) -> Tensor:
-    """[S, W] in the order the examples came in."""
-    states, lengths = step.encode(), step.batch.lengths
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
-    sums = torch.zeros(len(lengths), states.shape[1], device=states.device).index_add_(0, owner, states)
-    return (sums / lengths[:, None])[torch.from_numpy(np.argsort(step.batch.order))]
+def pooled(step: Step, *, pool: nn.Module | None = _MEAN) -> Tensor:
+    """The same of one batch, [S, W] in the order the examples came in."""
+    states, batch = step.encode(), step.batch
+    if pool is None:
+        rows = states[batch.first]
+    else:
+        owner = torch.repeat_interleave(torch.arange(len(batch.lengths), device=states.device), batch.lengths)
+        rows = pool(states, owner, len(batch.lengths))
+    return rows[torch.from_numpy(np.argsort(batch.order))]
 
 
 @torch.inference_mode()
