@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from quire.cli import adapt, compare, data, evaluate, finetune, predict, pretrain, recipes
+from quire.cli import adapt, compare, data, evaluate, explain, finetune, predict, pretrain, recipes
 from quire.core.errors import BadInput, QuireError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 for verbs in (adapt, predict, evaluate, pretrain, finetune, compare, recipes):
     app.add_typer(verbs.app)
 app.add_typer(data.app, name="data")
+app.add_typer(explain.app, name="explain")
 
 
 def main() -> None:
