@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import nn
 
 from quire import recipe
-from quire.train.optim import Optimizer, TrainPlan, factor
+from quire.train.optim import Optimizer, TrainPlan, by_rows, factor
 from quire.tuning.base import Group
 
 SCHEDULES = ["linear", "cosine", "wsd", "inverse_sqrt", "constant"]
@@ -162,3 +163,33 @@ def test_adafactor_steps_in_proportion_to_a_parameter_at_t5s_rate() -> None:
         size = before.square().mean().sqrt()
         expected = before - min(0.5, n**-0.5) * size * torch.tensor([1.0, -1.0])
         torch.testing.assert_close(weight.detach(), expected)
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.5])
+def test_adagrad_by_rows_is_adagrad(clip: float) -> None:
+    """w - lr g / (sqrt(sum of g squared) + eps) (Duchi et al. 2011), clipped, of a table of which few rows are looked
+    up, one twice; of the others there is no gradient."""
+    torch.manual_seed(1)
+    table, rate = nn.Embedding(50, 3), 0.1
+    weight = table.weight.detach().clone()
+    squares = torch.zeros_like(weight)
+    by_rows(net := nn.Sequential(table))
+    made = Optimizer([Group(dict(net.named_parameters()))], plan(optimizer="adagrad", weight_decay=0, clip=clip))
+    for t, seen in enumerate(([4, 7, 4], [7, 30], [4, 49])):
+        now = rate * (1 - t / 10)
+        rows = torch.tensor(seen)
+        gradient = torch.zeros_like(weight).index_add(0, rows, 2 * weight[rows] * torch.arange(1, 4))
+        (table(rows).square() * torch.arange(1, 4)).sum().backward()
+        assert table.weight.grad is not None
+        assert table.weight.grad._nnz() == len(seen)
+        norm = float(gradient.norm())
+        assert made.step(t)[1] == pytest.approx(norm)
+        gradient *= min(1.0, clip / norm) if clip else 1.0
+        squares += gradient**2
+        weight -= now * gradient / (squares.sqrt() + 1e-8)
+        torch.testing.assert_close(table.weight.detach(), weight)
+
+
+def test_adagrad_has_no_decay() -> None:
+    with pytest.raises(ValidationError, match="weight_decay: adagrad leaves rows alone"):
+        plan(optimizer="adagrad")

@@ -25,7 +25,7 @@ from quire.train import checkpoint
 from quire.train.feed import Examples, Feed
 from quire.train.log import Events, Log
 from quire.train.machine import counted, matrix_peak
-from quire.train.optim import Optimizer, TrainPlan
+from quire.train.optim import Optimizer, TrainPlan, by_rows
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.tasks import Tasks, Turns
@@ -136,6 +136,8 @@ class _Run:
         self.terms = job.strategy.terms()
         self.several = len(job.objectives) + len(self.terms) > 1
         self.feed = job.feed()
+        if job.plan.optimizer == "adagrad":
+            by_rows(self.model)
         self.optimizer = Optimizer(job.strategy.groups(self.model), job.plan)
         self.device = next(self.model.parameters()).device
         self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan

@@ -1,16 +1,16 @@
 """Optimisers, parameter groups and learning-rate schedules.
 
 AdamW is torch's (decoupled decay, Loshchilov and Hutter 2019), Muon is torch's (Jordan et al. 2024) for hidden
-matrices with AdamW for the rest, Adafactor torch's (Shazeer and Stern 2018).
+matrices with AdamW for the rest, Adafactor torch's (Shazeer and Stern 2018), Adagrad torch's (Duchi et al. 2011).
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import torch
-from pydantic import Field
-from torch import nn
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 
 from quire.core.config import Settings
 from quire.core.spec import Size
@@ -32,8 +32,9 @@ class TrainPlan(Settings):
     schedule: Schedule = "linear"
     decay_share: Share = 0.2
     """The last share of the steps in which `wsd` falls to 0, as 1 - sqrt."""
-    optimizer: Literal["adamw", "muon", "adafactor"] = "adamw"
-    """`adafactor` takes steps in proportion to a parameter's size, of at most 1 / sqrt(step) (T5)."""
+    optimizer: Literal["adamw", "muon", "adafactor", "adagrad"] = "adamw"
+    """`adafactor` takes steps in proportion to a parameter's size, of at most 1 / sqrt(step) (T5). `adagrad` updates
+    only those rows of a table that were looked up: an update costs the same whatever the size of the vocabulary."""
     muon_lr: Annotated[float, Field(gt=0)] = 0.02
     betas: tuple[float, float] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
@@ -45,6 +46,12 @@ class TrainPlan(Settings):
     checkpoint_every: Size = 500
     """A shorter run keeps none, unless it is stopped."""
     keep: Size = 2
+
+    @model_validator(mode="after")
+    def _no_decay_of_rows(self) -> Self:
+        if self.optimizer == "adagrad" and self.weight_decay:
+            raise ValueError("weight_decay: adagrad leaves rows alone that were not looked up; set it to 0")
+        return self
 
     def saves_after(self, step: int) -> bool:
         """Whether a checkpoint is due after `step` updates: every so many, and at the end of a run that has any."""
@@ -78,7 +85,7 @@ def factor(plan: TrainPlan) -> Callable[[int], float]:
 
 
 class Optimizer:
-    """AdamW, Adafactor, or Muon and AdamW side by side, behind one `step`; rates follow the plan's schedule."""
+    """AdamW, Adafactor, Adagrad, or Muon beside AdamW, behind one `step`; rates follow the plan's schedule."""
 
     def __init__(self, groups: Sequence[Group], plan: TrainPlan) -> None:
         self.plan, self.factor = plan, factor(plan)
@@ -103,6 +110,8 @@ class Optimizer:
         ]
         if plan.optimizer == "adafactor":
             self.parts["adafactor"] = torch.optim.Adafactor(options, lr=plan.lr)
+        elif plan.optimizer == "adagrad":
+            self.parts["adagrad"] = torch.optim.Adagrad(options, lr=plan.lr, eps=plan.eps)
         else:
             self.parts["adamw"] = torch.optim.AdamW(options, lr=plan.lr, betas=plan.betas, eps=plan.eps, fused=True)
         self.peaks = {name: [group["lr"] for group in part.param_groups] for name, part in self.parts.items()}
@@ -110,14 +119,39 @@ class Optimizer:
 
     def step(self, t: int) -> tuple[float, float]:
         """Clip, update with the rates of step `t`, clear the gradients; returns (rate factor, gradient norm)."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip or math.inf)
+        norm = clip(self.parameters, self.plan.clip or math.inf)
         now = self.factor(t)
         for name, part in self.parts.items():
             for group, peak in zip(part.param_groups, self.peaks[name], strict=True):
                 group["lr"] = peak * now
-            part.step()
+            # Rows are as torch's own lookups made them; without a word on checking them, torch warns.
+            with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]
+                part.step()
             part.zero_grad(set_to_none=True)
         return now, float(norm)
+
+
+def by_rows(model: nn.Module) -> None:
+    """Let every table give the gradients of the rows that were looked up, and of no other: only Adagrad takes them."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = True
+
+
+def clip(parameters: Sequence[nn.Parameter], limit: float) -> Tensor:
+    """The norm of the whole gradient, which is scaled to `limit` where it is longer; rows that were looked up more than
+    once are added up first."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+    grads = [p.grad for p in parameters if p.grad is not None]
+    values = [grad.values() if grad.is_sparse else grad for grad in grads]
+    norm = nn.utils.get_total_norm(values)
+    if limit < math.inf:
+        scale = (limit / (norm + 1e-6)).clamp(max=1.0)  # as torch does it
+        for value in values:
+            value.mul_(scale)
+    return norm
 
 
 def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
