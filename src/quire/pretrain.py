@@ -214,8 +214,10 @@ class Material:
         """Pre-training on the texts as the recipe says, with its steps or these."""
         _ = self.files  # what it refuses is refused before the corpus is written
         world = self._world()
-        plan = self.recipe.train if steps is None else self.recipe.train.model_copy(update={"steps": steps})
-        return Job(self._examples(world.vocab, seed), self.recipe.objectives, world, plan, self.recipe.strategy, seed)
+        examples = self._examples(world.vocab, seed)
+        plan = self.recipe.train
+        plan = plan.within(len(examples)) if steps is None else plan.model_copy(update={"steps": steps})
+        return Job(examples, self.recipe.objectives, world, plan, self.recipe.strategy, seed)
 
     def _world(self) -> World:
         data = self.recipe.data

@@ -193,3 +193,9 @@ def test_adagrad_by_rows_is_adagrad(clip: float) -> None:
 def test_adagrad_has_no_decay() -> None:
     with pytest.raises(ValidationError, match="weight_decay: adagrad leaves rows alone"):
         plan(optimizer="adagrad")
+
+
+def test_a_plan_ends_after_its_last_epoch_or_its_last_step() -> None:
+    assert plan(epochs=3, batch=4, steps=100).within(10).steps == 8  # 30 examples, 4 in an update
+    assert plan(epochs=3, batch=4, steps=5).within(10).steps == 5
+    assert plan(batch=4, steps=100).within(10).steps == 100

@@ -24,6 +24,8 @@ class TrainPlan(Settings):
     """How a model is trained; the published settings of a recipe stand here."""
 
     steps: Size
+    epochs: Size | None = None
+    """Where a corpus is read: at most so many passes over it, however many steps are left."""
     batch: Size = 32
     accumulate: Size = 1
     lr: Annotated[float, Field(gt=0)] = 5e-5
@@ -52,6 +54,12 @@ class TrainPlan(Settings):
         if self.optimizer == "adagrad" and self.weight_decay:
             raise ValueError("weight_decay: adagrad leaves rows alone that were not looked up; set it to 0")
         return self
+
+    def within(self, examples: int) -> Self:
+        """The plan for so many examples, ended after its last epoch."""
+        if self.epochs is None:
+            return self
+        return self.model_copy(update={"steps": min(self.steps, math.ceil(self.epochs * examples / self.batch))})
 
     def saves_after(self, step: int) -> bool:
         """Whether a checkpoint is due after `step` updates: every so many, and at the end of a run that has any."""
