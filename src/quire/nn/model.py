@@ -144,7 +144,12 @@ class Packed:
             self.target.crossing = Crossing(
                 batch.target.lengths.tolist(), batch.lengths.tolist(), hidden, device=device
             )
-        self.wanted = torch.unique(torch.cat([self.first, *self.asked.values()]))  # [M] where states are needed
+
+    @cached_property
+    def wanted(self) -> Tensor:
+        """The positions [M] where states are needed, ascending."""
+        wanted: Tensor = torch.unique(torch.cat([self.first, *self.asked.values()]))
+        return wanted
 
     def showing(self, tokens_N: Tensor) -> Packed:
         """The same batch with other tokens at the same places, where nothing is asked by a slot."""
