@@ -169,13 +169,15 @@ class Recipe(Settings):
         """The same recipe at toy size: every part of it runs, in seconds.
 
         First weights grow as 1 / sqrt(width), so that they are no smaller in proportion than those of the full size.
+        Adagrad keeps its rate, which knows no sizes.
         """
         tokenizer = self.data.tokenizer.model_copy(update={"size": 400})
         small = self.resized(depth=2, width=32, heads=2, ffn=64, length=32, tokenizer=tokenizer)
         assert small.backbone
         grown = (self.backbone or Backbone()).width / small.backbone.width
         backbone = small.backbone.model_copy(update={"init_std": small.backbone.init_std * grown**0.5})
-        train = {"steps": 120, "batch": 8, "lr": 3e-3, "warmup": 10, "checkpoint_every": 50}
+        lr = self.train.lr if self.train.optimizer == "adagrad" else 3e-3
+        train = {"steps": 120, "epochs": None, "batch": 8, "lr": lr, "warmup": 10, "checkpoint_every": 50}
         train["accumulate"] = min(self.train.accumulate, 2)
         return small.model_copy(update={"backbone": backbone, "train": self.train.model_copy(update=train)})
 

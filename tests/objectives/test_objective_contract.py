@@ -106,7 +106,8 @@ def test_answers_are_the_truth_and_the_rest_is_untouched(
 ) -> None:
     heads = model.head_specs
     classes = [slot for slot, head in heads.items() if isinstance(head, SequenceHead | PrivateHead | VectorHead)]
-    marks = [slot for slot in damaged[0].answers if slot.endswith("_edges")]  # looked at, not asked
+    looked_at = ("_edges", "_reach", "_noise")  # and not asked
+    marks = [slot for slot in damaged[0].answers if slot.endswith(looked_at)]
     token_slots = sorted(damaged[0].answers.keys() - {*classes, *marks})
     for example in damaged:
         if example.sees == Causal():

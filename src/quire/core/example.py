@@ -20,6 +20,7 @@ from quire.core.visibility import Causal, Full, Visibility
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 IGNORE = -100
 """The answer where nothing is asked; torch's cross entropy skips it by default."""
@@ -73,6 +74,22 @@ class Vocab:
         if self.counts is None:
             raise ValueError("this vocabulary has counted no corpus")
         return np.cumsum(self.counts)
+
+    @cached_property
+    def shares(self) -> Floats:
+        """[V] each token's share of all but the special and unknown ones; the same for all where nothing is counted."""
+        counts = np.zeros(self.size)
+        counts[self.ordinary] = 1 if self.counts is None else self.counts[self.ordinary]
+        counts /= max(counts.sum(), 1)
+        return counts
+
+    @cached_property
+    def noise_below(self) -> Floats:
+        """[V] the chance that a noise word has this id or a lower one, when words are drawn in proportion to their
+        counts to the power of 3/4 (Mikolov et al. 2013b, section 2.2)."""
+        below: Floats = np.cumsum(self.shares**0.75)
+        below /= max(below[-1], 1e-300)
+        return below
 
 
 @dataclass(frozen=True)
@@ -199,6 +216,21 @@ class Example:
         everywhere = np.ones(len(tokens), dtype=bool)
         return Example(
             tokens, tokens, everywhere, ~everywhere, np.zeros_like(tokens), self.document, target=target, hidden=hidden
+        )
+
+    def thinned(self, where: Bools) -> Example:
+        """The example with the tokens at `where` [L] alone, before anyone has asked: the others were never there."""
+        if self.answers or self.target is not None or self.sees != Full():
+            raise ValueError("tokens are left out before others ask, write or hide")
+        return Example(
+            self.tokens[where],
+            self.truth[where],
+            self.starts[where],
+            self.free[where],
+            self.segments[where],
+            self.document,
+            positions=None if self.positions is None else self.positions[where],
+            languages=None if self.languages is None else self.languages[where],
         )
 
     def _with(self, **changes: object) -> Example:

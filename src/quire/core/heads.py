@@ -85,8 +85,14 @@ class VectorHead(Settings):
     pool: Pool = "first"
 
 
+class ContextHead(Settings):
+    """A second vector for each token of the vocabulary: what it is as the neighbour of others (word2vec's output)."""
+
+    kind: Literal["context"] = "context"
+
+
 HeadSpec: TypeAlias = Annotated[
-    TokenHead | SequenceHead | PrivateHead | DetectionHead | BoundaryHead | VectorHead | QueryHead,
+    TokenHead | SequenceHead | PrivateHead | DetectionHead | BoundaryHead | VectorHead | QueryHead | ContextHead,
     Field(discriminator="kind"),
 ]
 Parts: TypeAlias = dict[str, HeadSpec | Backbone]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quire.core.heads import (
     BoundaryHead,
+    ContextHead,
     DetectionHead,
     HeadSpec,
     PrivateHead,
@@ -143,11 +144,24 @@ class Query(nn.Module):
         return self.vector
 
 
+class Context(nn.Module):
+    """The vectors [..., E] of tokens [...] as neighbours."""
+
+    def __init__(self, spec: Backbone, *, width: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(spec.vocab, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        vectors: Tensor = self.tokens(tokens)
+        return vectors
+
+
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but PrivateScores, BoundaryScores and Query are called with states [M, W] and the token embedding. Where a head
-    has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of the sequences asked about.
+    All but PrivateScores, BoundaryScores, Query and Context are called with states [M, W] and the token embedding.
+    Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of the sequences
+    asked about.
     """
     match spec:
         case TokenHead():
@@ -162,5 +176,7 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return Vector(body, dense=spec.dense, pool=spec.pool)
         case QueryHead():
             return Query(body)
+        case ContextHead():
+            return Context(backbone, width=body.width)
         case BoundaryHead():
             return BoundaryScores(body, longest=spec.longest, place_width=spec.place_width)
