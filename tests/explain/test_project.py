@@ -25,6 +25,7 @@ from quire.paradigms.classify import Classify
 from quire.predict.encode import encode
 from quire.predict.majority import Majority
 from quire.predict.network import Int8Network, Network
+from quire.text.backends import Kind
 from quire.text.tokenizers import Tokenizer
 
 TEXTS = ["a good and lovely film 很好", "bad bad film 很差", "it is fine", "lovely and fine film", "bad it is"]
@@ -143,6 +144,21 @@ def test_words_are_rows_of_the_table_of_tokens(folder: Path, tmp_path: Path) -> 
     assert not any(name.startswith(("##", "[")) and len(name) > 1 for name in names)
 
 
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [
+        *((kind, {"good", "film", "lovely", "fine"}) for kind in ("wordpiece", "bpe", "words")),
+        ("unigram", {"a"}),  # it cuts the rest of so little text to pieces
+    ],
+)
+def test_whole_words_are_found_whatever_cuts_them(kind: Kind, whole: set[str]) -> None:
+    tokenizer = Tokenizer.train(TEXTS * 9, kind=kind, size=340)
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=1, width=12, heads=3, ffn=20, positions=40)
+    names = Encoder("here", Model(spec, {}), tokenizer, 9, "head").words().names
+    assert whole <= set(names)
+    assert not {"", "ood", "##ood", "Ġgood", "▁good", "[MASK]", " good"} & set(names)
+
+
 @pytest.mark.parametrize("pool", ["first", "mean", "max", "attention"])
 def test_a_text_is_what_the_pool_of_the_classifier_makes_of_it(pool: Pool, tmp_path: Path) -> None:
     trained = network(pool)
@@ -229,6 +245,6 @@ def test_the_command_says_how_much_to_believe(vectors: Path, tmp_path: Path) -> 
     arguments = ["explain", "project", str(vectors), "--words", str(tmp_path / "words.txt")]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "p.html")], catch_exceptions=False)
     assert done.exit_code == 0
-    assert re.search(r"PCA .*% of the variance.*kept; trustworthiness \d\.\d{3}\.", done.output)
+    assert re.search(r"PCA .*% of the variance.*kept \d+\.\d %; trustworthiness \d\.\d{3}\.", done.output)
     assert re.search(r"t-SNE .*KL divergence", done.output)
     assert "4 words, vectors of width 6" in (tmp_path / "p.html").read_text(encoding="utf-8")

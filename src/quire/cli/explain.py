@@ -42,8 +42,8 @@ def project(
         seed=seed,
     )
     for picture in found.pictures:
-        kept = f"Of {found.neighbours} nearest {picture.kept * found.neighbours:.1f} kept"
-        typer.echo(f"{picture.name:6} {picture.facts} {kept}; trustworthiness {picture.trust:.3f}.")
+        told = f"Neighbours kept {100 * picture.kept:.1f} %; trustworthiness {picture.trust:.3f}."
+        typer.echo(f"{picture.name:6} {picture.facts} {told}")
     typer.echo(f"Page   {out}")
 
 

@@ -72,9 +72,8 @@ class Encoder:
         vocab = self.tokenizer.vocab
         spelled = {i: self.tokenizer.decode([i]).strip() for i in range(vocab.size) if i not in vocab.special}
         cut = self.tokenizer.encode([f" {word}" for word in spelled.values()])
-        found = {
-            word: i for (i, word), passage in zip(spelled.items(), cut, strict=True) if passage.tokens.tolist() == [i]
-        }
+        alone = (passage.tokens.tolist() for passage in cut)
+        found = {word: i for (i, word), ids in zip(spelled.items(), alone, strict=True) if word and ids == [i]}
         if not found:
             raise BadInput(f"{self.source}: no token of its vocabulary is a whole word; give --file to draw texts")
         with torch.inference_mode():

@@ -113,7 +113,9 @@ def tsne(unit_PW: Doubles, start_P2: Doubles, *, perplexity: float, seed: int) -
     start_P2 = 1e-4 * (start_P2 / start_P2[:, 0].std() + noise_P2)
     fitted = TSNE(perplexity=perplexity, init=start_P2.astype(np.float32), learning_rate="auto")
     xy_P2: Doubles = fitted.fit_transform(unit_PW).astype(np.float64)
-    facts = f"Perplexity {perplexity:.3g}, seed {seed}; KL divergence {fitted.kl_divergence_:.2f} nats at the end."
+    facts = (
+        f"Perplexity {perplexity:.3g}, seed {seed}; KL divergence {max(fitted.kl_divergence_, 0):.2f} nats at the end."
+    )
     return xy_P2, facts, None
 
 
