@@ -12,7 +12,15 @@ import quire
 from quire import recipe
 from quire.cli import app
 from quire.core.errors import BadInput, Stopped
+from quire.core.example import World
+from quire.core.search import Search
+from quire.core.spec import Backbone
 from quire.finetune import Outcome, finetune
+from quire.nn.model import Model
+from quire.nn.search import Token
+from quire.paradigms.write import Write
+from quire.predict.writer import Writer, Writing
+from quire.text.tokenizers import Tokenizer
 from quire.train.signals import StopRequest
 
 WORDS = ["lamp", "chair", "kettle", "box"]
@@ -104,6 +112,22 @@ def test_the_command_tells_scores_and_predict_writes(person: Path) -> None:
     assert scores == {"texts": 20, **json.loads(Path("run/results.json").read_text())["scores"]["test"]}
     answer = json.loads(runner.invoke(app, ["predict", "run", "lamp chair", "--json"]).stdout)
     assert answer.keys() == {"text", "written", "score", "finished"}
+
+
+@pytest.mark.parametrize("stop", [(), ("坏了",), ("两地",)])
+def test_a_stream_shows_nothing_that_is_taken_back(monkeypatch: pytest.MonkeyPatch, stop: tuple[str, ...]) -> None:
+    text = "用了两天就坏了"
+    tokenizer = Tokenizer.train(["no such characters"], kind="bpe", size=300)
+    tokens = tokenizer.encode([text])[0].tokens.tolist()
+    assert len(tokens) > len(text), "characters in several tokens"
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=1, width=8, heads=1, ffn=8, positions=64, segments=0, decoder=1)
+    task = Write(head="write")
+    model = Model(spec, task.parts(spec, World(tokenizer.vocab)), seed=0)
+    writer = Writer(model, tokenizer, Writing(task=task, length=32, search=Search(limit=30, stop=stop)))
+    monkeypatch.setattr("quire.predict.writer.stream", lambda *_, **__: (Token(0, token) for token in tokens))
+    pieces = list(writer.stream("x"))
+    assert "".join(pieces) == (text.removesuffix("坏了") if "坏了" in stop else text)
+    assert all(pieces)
 
 
 @pytest.mark.parametrize(

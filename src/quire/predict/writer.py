@@ -24,6 +24,8 @@ from quire.train.weights import ModelFiles, save_model
 
 AT_ONCE = 64
 """Texts written side by side."""
+UNFINISHED = "\ufffd"
+"""What bytes decode to that are no whole character."""
 EXTRA = "writing"
 """Where a model folder keeps its `Writing`."""
 
@@ -90,14 +92,24 @@ class Writer:
         return [found[i] for i in range(len(prompts))]
 
     def stream(self, text: str) -> Iterator[str]:
-        """The pieces of what is written for a text, as they come."""
+        """The pieces of what is written for a text, as soon as nothing can change them any more."""
         tokens: list[int] = []
-        shown = ""
+        shown, whole = 0, ""
         for _, token in stream(self.model, self._prompts([text]), **self._how):
             tokens.append(token)
             whole = self._decoded(tokens)
-            yield whole[len(shown) :]
-            shown = whole
+            sure = len(whole) - self._unsure(whole)
+            if sure > shown:
+                yield whole[shown:sure]
+                shown = sure
+        if whole[shown:]:
+            yield whole[shown:]
+
+    def _unsure(self, text: str) -> int:
+        """Characters at the end that the next token may change: a part of a character, or of a stop string."""
+        whole = text.rstrip(UNFINISHED)
+        begun = (n for stop in self.plan.search.stop for n in range(1, len(stop)) if whole.endswith(stop[:n]))
+        return len(text) - len(whole) + max(begun, default=0)
 
     def searching(self, changes: Mapping[str, Any]) -> Writer:
         """The same writer with other settings of its search; a draw leaves the beam."""
@@ -126,8 +138,10 @@ class Writer:
         return Text(self._decoded(found.tokens.tolist()), found.score, found.finished)
 
     def _decoded(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, up to where it should stop."""
+        """The text of tokens, up to where it should stop; one that goes on with a run of text keeps its first blank."""
         text = self.tokenizer.decode(tokens)
+        if self.plan.task.by == "decoder" or self.plan.task.parted:
+            text = text.lstrip()
         cuts = [place for stop in self.plan.search.stop if (place := text.find(stop)) >= 0]
         return text[: min(cuts)] if cuts else text
 
