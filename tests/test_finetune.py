@@ -114,6 +114,22 @@ def test_the_command_tells_scores_and_predict_writes(person: Path) -> None:
     assert answer.keys() == {"text", "written", "score", "finished"}
 
 
+def test_a_text_longer_than_the_window_is_cut_for_a_translator_and_refused_for_what_goes_on() -> None:
+    tokenizer = Tokenizer.train([" ".join(WORDS)], kind="wordpiece", size=40)
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=1, width=8, heads=1, ffn=8, positions=20, segments=0)
+    task = Write(head="lm", by="body", parted=False)
+    model = Model(spec, task.parts(spec, World(tokenizer.vocab)), seed=0)
+    writer = Writer(model, tokenizer, Writing(task=task, length=10, search=Search(limit=5)))
+    long = "box " * 12
+    assert len(tokenizer.encode([long])[0]) > 14
+    with pytest.raises(
+        BadInput, match=r"text 2 has \d+ tokens; with 5 to write the model's 20 positions have room for 14"
+    ):
+        writer(["box", long])
+    apart = task.model_copy(update={"parted": True})
+    assert Writer(model, tokenizer, Writing(task=apart, length=10, search=Search(limit=5)))(long)
+
+
 @pytest.mark.parametrize("stop", [(), ("坏了",), ("两地",)])
 def test_a_stream_shows_nothing_that_is_taken_back(monkeypatch: pytest.MonkeyPatch, stop: tuple[str, ...]) -> None:
     text = "用了两天就坏了"

@@ -59,6 +59,11 @@ class Write(Objective):
         return laid.recast(laid.tokens, Example.written(self.slot, tokens, start=start, asked=asked))
 
     @property
+    def goes_on(self) -> bool:
+        """Whether what is written goes on with the text itself, as a language model does."""
+        return self.by == "body" and not self.parted
+
+    @property
     def specials(self) -> int:
         """Special tokens around a source."""
         return int(self.opening) + int(self.by == "decoder" or self.parted)

@@ -132,7 +132,20 @@ class Writer:
         for number, text in enumerate(texts, start=1):
             if not text.strip():
                 raise BadInput(f"text {number} is empty: there is nothing to write for; give at least a word")
-        return [self.plan.task.format(passage, None, self.world) for passage in self._sources(texts)]
+        sources = self.tokenizer.encode(texts) if self.plan.task.goes_on else self._sources(texts)
+        self._check_windows(sources)
+        return [self.plan.task.format(source, None, self.world) for source in sources]
+
+    def _check_windows(self, sources: Sequence[Passage]) -> None:
+        """BadInput for a text that leaves no room for its continuation: cut, it would be another text."""
+        limit, positions = self.plan.search.limit, self.model.spec.positions
+        room = positions - limit - self.plan.task.specials
+        for number, source in enumerate(sources, start=1):
+            if self.plan.task.goes_on and len(source) > room:
+                raise BadInput(
+                    f"text {number} has {len(source)} tokens; with {limit} to write the model's {positions} positions "
+                    f"have room for {room}: shorten it, or write fewer"
+                )
 
     def _text(self, found: Written) -> Text:
         return Text(self._decoded(found.tokens.tolist()), found.score, found.finished)
@@ -140,8 +153,7 @@ class Writer:
     def _decoded(self, tokens: Sequence[int]) -> str:
         """The text of tokens, up to where it should stop; one that goes on with a run of text keeps its first blank."""
         text = self.tokenizer.decode(tokens)
-        if self.plan.task.by == "decoder" or self.plan.task.parted:
-            text = text.lstrip()
+        text = text if self.plan.task.goes_on else text.lstrip()
         cuts = [place for stop in self.plan.search.stop if (place := text.find(stop)) >= 0]
         return text[: min(cuts)] if cuts else text
 
