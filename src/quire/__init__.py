@@ -4,6 +4,9 @@ In Python:
 
     model = quire.load("run/")
     model("it broke after two days").label
+
+    vectors = quire.load_vectors("run/")
+    vectors["broke"]
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from quire.core.errors import BadInput, Diverged, QuireError, Stopped
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from quire.explain import Space
     from quire.predict import Predictor
     from quire.predict.writer import Writer
 
-__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_writer"]
+__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_vectors", "load_writer"]
 
 
 def load(path: str | Path) -> Predictor:
@@ -31,5 +35,12 @@ def load(path: str | Path) -> Predictor:
 def load_writer(path: str | Path) -> Writer:
     """What writes texts in a run folder or a model folder: translations, summaries, continuations."""
     from quire.predict import load_writer as load
+
+    return load(path)
+
+
+def load_vectors(path: str | Path) -> Space:
+    """The vectors of words in a run folder, a model folder, or a file as word2vec writes it: `vectors["word"]`."""
+    from quire.explain import load_vectors as load
 
     return load(path)

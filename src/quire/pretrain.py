@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from quire.core.bodies import Lstm
+from quire.core.bodies import Bag, Lstm
 from quire.core.config import write_yaml
 from quire.core.errors import BadInput
 from quire.core.example import Vocab, World
-from quire.core.heads import BoundaryHead, TokenHead
+from quire.core.heads import BoundaryHead, ContextHead, TokenHead
+from quire.explain import load_vectors, write_vectors
 from quire.nn.characters import SPELLINGS
 from quire.nn.model import Model
 from quire.recipe import Recipe
@@ -292,7 +293,8 @@ def pretrain(
     """Train `recipe` on the texts of `corpus`; returns the model folder in the run folder `out`.
 
     With `start`, a model folder or the name of an embedded base, weights, tokenizer and architecture come from there
-    and the recipe gives the rest; heads go on where name and shape agree.
+    and the recipe gives the rest; heads go on where name and shape agree. Beside a model of words alone (word2vec)
+    stand their vectors, `vectors.txt`, in the format of `quire.explain.read_vectors`.
     Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
     A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
     another run, and what the recipe cannot mean.
@@ -322,7 +324,14 @@ def pretrain(
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
     material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)
+    if data.tokenizer.kind == "words" and _is_of_words(model):
+        write_vectors(folder / "vectors.txt", load_vectors(folder / "model"))
     return folder / "model"
+
+
+def _is_of_words(model: Model) -> bool:
+    """Whether all that is learnt are two tables, of which the first is wanted: word2vec."""
+    return isinstance(model.spec, Bag) and any(isinstance(head, ContextHead) for head in model.head_specs.values())
 
 
 def _sha256(path: Path) -> str:

@@ -13,13 +13,13 @@ from quire.core.random import rng
 from quire.explain.encoder import Encoder
 from quire.explain.page import page
 from quire.explain.projection import Picture, Projection, projected, similar
-from quire.explain.space import Space, read_vectors
+from quire.explain.space import Space, read_vectors, write_vectors
 from quire.text.records import read_records
 from quire.text.rows import STDIN, Source, ending, read_table
 from quire.train.safe import write_whole
 from quire.train.start import EMBEDDED
 
-__all__ = ["Picture", "Projection", "Space", "project", "read_vectors"]
+__all__ = ["Picture", "Projection", "Space", "load_vectors", "project", "read_vectors", "write_vectors"]
 
 MOST = 5000
 """Points of a picture: with more nobody sees one."""
@@ -55,7 +55,7 @@ def project(
         whole = _texts(_encoder(model), file, text_column=text_column, label_column=label_column, most=most, seed=seed)
         chosen = np.arange(len(whole.names))
     else:
-        whole = read_vectors(Path(model)) if Path(model).is_file() else _encoder(model).words()
+        whole = load_vectors(model)
         chosen = whole.places(words) if words else whole.first(most)
     found = projected(whole.at(chosen), perplexity=perplexity, seed=seed)
     listed = chosen[:: -(-len(chosen) // LISTED)]  # from frequent to rare
@@ -63,6 +63,11 @@ def project(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, html)
     return found
+
+
+def load_vectors(model: str | Path) -> Space:
+    """The vectors of words that a run folder, a model folder or an embedded base holds, or a file of word vectors."""
+    return read_vectors(Path(model)) if Path(model).is_file() else _encoder(model).words()
 
 
 def _writable(out: Path) -> Path:

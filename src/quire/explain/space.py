@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,7 @@ from quire.core.errors import BadInput
 from quire.core.example import Ints
 from quire.text.rows import Line, read_lines
 from quire.text.words import mostly_chinese
+from quire.train.safe import write_lines
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -43,6 +45,11 @@ class Space:
                 name = self.names[int(wrong.argmax())]
                 raise BadInput(f"{self.source}: the vector of {name[:40]!r} {why}; leave it out")
 
+    def __getitem__(self, word: str) -> Floats:
+        """The vector [W] of a word; BadInput where it has none."""
+        vector_W: Floats = self.vectors_PW[self._place(word)]
+        return vector_W
+
     def at(self, chosen: Ints) -> "Space":
         """The points with these numbers alone."""
         labels = [self.labels[i] for i in chosen] if self.labels else ()
@@ -51,13 +58,18 @@ class Space:
 
     def places(self, words: Sequence[str]) -> Ints:
         """The numbers of these words, each once; BadInput for one that has no vector."""
-        place = {name: number for number, name in enumerate(self.names)}
-        for word in words:
-            if word not in place:
-                close = get_close_matches(word, self.names, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "leave it out"
-                raise BadInput(f"{self.source}: no vector for the word {word!r}; {hint}")
-        return np.array([place[word] for word in dict.fromkeys(words)], dtype=np.int64)
+        return np.array([self._place(word) for word in dict.fromkeys(words)], dtype=np.int64)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
+
+    def _place(self, word: str) -> int:
+        if word not in self._places:
+            close = get_close_matches(word, self.names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "leave it out"
+            raise BadInput(f"{self.source}: no vector for the word {word!r}; {hint}")
+        return self._places[word]
 
     def first(self, most: int) -> Ints:
         """The numbers of the first words that say something when they stand alone.
@@ -71,6 +83,16 @@ class Space:
 
         telling = (number for number, name in enumerate(self.names) if tells(name))
         return np.fromiter(islice(telling, most), dtype=np.int64)
+
+
+def write_vectors(path: Path, space: Space) -> None:
+    """Write word vectors in the format that `read_vectors` reads, with as many digits as give the same numbers again.
+
+    The file is whole, or as it was before.
+    """
+    line = f"%s{' %.9g' * space.vectors_PW.shape[1]}\n"
+    rows = (line % (name, *row.tolist()) for name, row in zip(space.names, space.vectors_PW, strict=True))
+    write_lines(path, chain([f"{len(space.names)} {space.vectors_PW.shape[1]}\n"], rows))
 
 
 def read_vectors(path: Path) -> Space:
