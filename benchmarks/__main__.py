@@ -32,6 +32,7 @@ class Name(StrEnum):
     STAR = "star"
     CORRUPTION = "corruption"
     GENERATION = "generation"
+    VECTORS = "vectors"
 
 
 FULL = Scale(
@@ -47,7 +48,9 @@ FULL = Scale(
     samples=256,
     sentences=2000,
 )
-QUICK = replace(FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512), written=16)
+QUICK = replace(
+    FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512), written=16, words=20_000
+)
 """A smoke test: too little for figures that anyone should quote."""
 
 

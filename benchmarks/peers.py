@@ -26,7 +26,12 @@ from quire.train.machine import counted
 from quire.train.optim import TrainPlan
 from quire.train.weights import save_model
 
-MODULES = {"transformers": "transformers", "accelerate": "accelerate", "sentence-transformers": "sentence_transformers"}
+MODULES = {
+    "transformers": "transformers",
+    "accelerate": "accelerate",
+    "sentence-transformers": "sentence_transformers",
+    "gensim": "gensim",
+}
 
 
 def require(*packages: str) -> None:

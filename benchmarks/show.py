@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks.harness import Result, Row, Spread
 from quire.train.machine import cores, processor
 
-PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "tokenizers", "numpy")
+PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "gensim", "tokenizers", "numpy")
 
 
 WIDTH = 120

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from quire import recipe
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
+from quire.explain import Space
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
 from quire.train.start import Base
@@ -23,7 +24,7 @@ from quire.train.weights import ModelFiles
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks stand beside src and are not installed
 from benchmarks import __main__ as command
-from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text
+from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text, vectors
 from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 
 TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
@@ -201,7 +202,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     rows = [record for record in found if record["record"] == "row"]
     damage = {row["benchmark"] for row in rows if row["benchmark"].startswith("corruption ")}
     others = [row["peer"] for row in rows if row["benchmark"] not in damage]
-    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2]
+    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2, *[vectors.PEER] * 2]
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 
@@ -224,6 +225,40 @@ def test_writing_is_timed_where_the_tokens_are_the_same(
     monkeypatch.setattr(peers, "opened", wrong)
     with pytest.raises(Disagreement, match=r"writing, 1 at once: tokens.*nothing was timed"):
         generation.measure([], base, SCALE, tmp_path / "wrong")
+
+
+def test_word_vectors_are_timed_where_the_words_are_the_same(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gensim", reason="gensim is not installed: the extra `bench`")
+    monkeypatch.setattr(vectors, "_measures", lambda _: {"words": lambda space: len(space.names)})
+    found = vectors.measure(sentences, base, SCALE, tmp_path / "right")
+    assert [(row.benchmark, row.peer) for row in found.rows] == [(name, vectors.PEER) for name in vectors.RATES]
+    assert [agreement.difference for agreement in found.agreements] == [0, 0]
+    lines = (tmp_path / "right" / "lines.txt").read_text(encoding="utf-8").split()
+    assert {row.work for row in found.rows} == {5 * len(lines)}
+    words = len(set(lines))
+    assert f"words {words:.1f} +- 0.0 (quire), {words:.1f} +- 0.0 ({vectors.PEER})" in found.remarks[-1]
+    right = vectors._word
+    monkeypatch.setattr(vectors, "_word", lambda tokenizer, i: right(tokenizer, i).replace("the", "thee"))
+    monkeypatch.setattr(vectors, "_counts", lambda material: {w: lines.count(w) for w in set(lines)})
+    with pytest.raises(Disagreement, match=r"counts of words.*nothing was timed"):
+        vectors.measure(sentences, base, SCALE, tmp_path / "wrong")
+
+
+def test_documents_come_from_all_parts_of_a_text() -> None:
+    sentences = [f"{i} {i}" for i in range(10 * vectors.SENTENCES)]
+    assert vectors.spread(sentences, words=10**9) == ["\n".join(sentences[i : i + 400]) for i in range(0, 4000, 400)]
+    begins = [document.split()[0] for document in vectors.spread(sentences, words=5 * 2 * 400)]
+    assert begins == ["0", "800", "1600", "2400", "3200"]
+
+
+def test_similarity_is_the_rank_correlation_of_known_pairs() -> None:
+    rows = np.array([[1, 0], [1, 0.1], [1, 1], [0, 1]], dtype=np.float32)
+    space = Space("word", "here", "", ["a", "b", "c", "d"], rows)
+    pairs = [("a", "b", 9.0), ("a", "c", 5.0), ("a", "d", 1.0), ("a", "unknown", 0.0)]
+    assert vectors.similarity(space, pairs) == pytest.approx(100)
+    assert vectors.similarity(space, [(a, b, -score) for a, b, score in pairs]) == pytest.approx(-100)
 
 
 def test_star_counts_memory_exactly_and_fits_the_exponents(base: Base, tmp_path: Path) -> None:
