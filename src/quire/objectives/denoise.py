@@ -19,24 +19,21 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
-from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Bools, Example, Ints, Vocab, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, Rate
+from quire.core.spec import Backbone
 from quire.core.visibility import Full
-from quire.nn.losses import cross_entropy, token_health
-from quire.nn.model import Step
 from quire.noise.reorder import Reorder
 from quire.noise.rewrite import Infill, InPlace, Rewrite, Sentinels
 from quire.noise.select import Poisson, Select
 from quire.noise.spans import covered
-from quire.objectives.base import Objective
+from quire.objectives.written import Written
 
 
-class Denoise(Objective):
+class Denoise(Written):
     """Damage a text, and let a decoder write it, or what is missing of it (Raffel et al. 2020, section 3.3; Lewis et
     al. 2020, section 2.2; Song et al. 2019, section 3.2).
 
@@ -56,13 +53,10 @@ class Denoise(Objective):
     """Whether [CLS] stands before the damaged text (T5: no)."""
     start: Literal["sep", "pad", "cls"] = "sep"
     """What stands before the first token that the decoder writes (BART: sep, T5: pad)."""
-    head: str = "write"
     bias: bool = False
     """Whether each token has a bias in its score."""
     scaled: bool = False
     """Whether states are times width^-0.5 before they meet the table (T5)."""
-    smoothing: Rate = 0.0
-    """The share of probability that is asked of all tokens alike."""
 
     @model_validator(mode="after")
     def _in_place(self) -> Self:
@@ -137,19 +131,6 @@ class Denoise(Objective):
         assert made.target is not None
         target = replace(made.target, languages=np.full(len(made.target), languages[0]))
         return replace(made, languages=np.full(len(made), languages[0]), target=target)
-
-    def loss(self, step: Step) -> Tensor:
-        side = _side(step)
-        return cross_entropy(side.logits(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
-
-    def health(self, step: Step) -> Mapping[str, float]:
-        side = _side(step)
-        return token_health(side.logits(self.slot, head=self.head), side.answers(self.slot))
-
-
-def _side(step: Step) -> Step:
-    """Where the answers stand; in a batch beside which nothing is written, there are none."""
-    return step if step.batch.target is None else step.target
 
 
 def marked(text: Ints, spans: Ints, vocab: Vocab) -> Ints:

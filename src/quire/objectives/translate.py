@@ -8,19 +8,16 @@ The encoder is what is kept afterwards (survey: CoVe, Transformer完整结构).
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torch import Tensor
-
 from quire.core.errors import BadInput
 from quire.core.example import Example, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
-from quire.core.spec import Backbone, Rate
-from quire.nn.losses import cross_entropy, token_health
-from quire.nn.model import DECODER, Step
-from quire.objectives.base import Objective
+from quire.core.spec import Backbone
+from quire.nn.model import DECODER
+from quire.objectives.written import Written
 
 
-class Translate(Objective):
+class Translate(Written):
     """A decoder writes the translation that stands beside a text (`data.shape: translation`).
 
     Source, target and scores share one table of tokens (Vaswani et al. 2017, section 3.4), unless `tied` is false: then
@@ -29,8 +26,6 @@ class Translate(Objective):
 
     head: str = "translate"
     tied: bool = True
-    smoothing: Rate = 0.0
-    """The share of probability that is asked of all tokens alike (the same, section 5.4: 0.1)."""
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec | Backbone]:
         if not backbone.decoder:
@@ -44,16 +39,3 @@ class Translate(Objective):
         if example.target.answers:
             raise BadInput(f"objectives: {self.slot} asks for what another asks a decoder for; take one of them")
         return replace(example, target=replace(example.target, answers={self.slot: example.target.truth}))
-
-    def loss(self, step: Step) -> Tensor:
-        side = _side(step)
-        return cross_entropy(side.logits(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
-
-    def health(self, step: Step) -> Mapping[str, float]:
-        side = _side(step)
-        return token_health(side.logits(self.slot, head=self.head), side.answers(self.slot))
-
-
-def _side(step: Step) -> Step:
-    """Where the answers stand; in a batch beside which nothing is written, there are none."""
-    return step if step.batch.target is None else step.target

@@ -12,19 +12,16 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Example, Passage, World
 from quire.core.heads import HeadSpec, TokenHead
-from quire.core.spec import Backbone, Rate
+from quire.core.spec import Backbone
 from quire.core.visibility import Causal
-from quire.nn.losses import cross_entropy, token_health
-from quire.nn.model import Step
-from quire.objectives.base import Objective
+from quire.objectives.written import Written
 
 
-class Write(Objective):
+class Write(Written):
     """Ask for a target, token by token. What was learnt is written with `quire.nn.search`."""
 
     head: str = "write"
@@ -38,8 +35,6 @@ class Write(Objective):
     """Of a body: whether [SEP] stands between source and target. A language model goes on without."""
     start: Literal["sep", "pad", "cls"] = "sep"
     """What stands before the first token that a decoder writes (BART: sep, T5: pad)."""
-    smoothing: Rate = 0.0
-    """The share of probability that is asked of all tokens alike (Vaswani et al. 2017, section 5.4: 0.1)."""
 
     def format(self, source: Passage, target: Passage | None, world: World) -> Example:
         """A pair with its answers; or what `quire.nn.search` goes on from, a source and how its target begins."""
@@ -79,15 +74,3 @@ class Write(Objective):
         of = "decoder" if self.by == "decoder" else "backbone"
         plain = TokenHead(of=of, start=self.start, transform=False, bias=False)
         return {self.head: self.spec or plain}
-
-    def loss(self, step: Step) -> Tensor:
-        side = self.side(step)
-        return cross_entropy(side.logits(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
-
-    def health(self, step: Step) -> Mapping[str, float]:
-        side = self.side(step)
-        return token_health(side.logits(self.slot, head=self.head), side.answers(self.slot))
-
-    def side(self, step: Step) -> Step:
-        """Where the answers stand: beside the batch, or in it."""
-        return step if self.by == "body" or step.batch.target is None else step.target
