@@ -18,8 +18,8 @@ import torch
 from quire.adapt.arms import ArmPlan, run_folder, trained
 from quire.adapt.bench import Bench, Run
 from quire.adapt.measure import latencies, length_histogram, size_on_disk
-from quire.adapt.task import warnings
-from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, SplitFacts, Study
+from quire.adapt.task import facts
+from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, Study
 from quire.predict import load
 from quire.train.machine import cores, processor
 
@@ -127,27 +127,16 @@ def _measured(bench: Bench, arm: Trained, answers: Mapping[Path, npt.NDArray[np.
 
 
 def _data_facts(bench: Bench) -> DataFacts:
-    task, data = bench.task, bench.settings.recipe.data
+    task, extension = bench.task, bench.material.extension
     edges, counts = length_histogram(bench.lengths)
-    parts = ((task.train, task.audit.train), (task.dev, task.audit.dev), (task.test, task.audit.test))
-    return DataFacts(
-        splits=tuple(
-            SplitFacts(name=part.name, examples=found.rows, labels=found.labels, sha256=part.sha256)
-            for part, found in parts
-        ),
-        duplicates=task.audit.train.duplicates,
-        conflicts=len(task.audit.conflicts),
-        lengths=Histogram(edges=edges, counts=counts),
-        limit=bench.length,
-        truncated=bench.truncated,
-        truncation=KEPT[data.cut],
-        proof=task.corpus_texts().proof(),
-        notes=(
-            *(f"{part.name}: {part.origin}" for part, _ in parts),
-            *warnings(task),
-            *((str(bench.material.extension),) if bench.material.extension else ()),
-        ),
-    )
+    texts = {
+        "lengths": Histogram(edges=edges, counts=counts),
+        "limit": bench.length,
+        "truncated": bench.truncated,
+        "truncation": KEPT[bench.settings.recipe.data.cut],
+        "proof": task.corpus_texts().proof(),
+    }
+    return facts(task, *([str(extension)] if extension else [])).model_copy(update=texts)
 
 
 def environment(seed: int) -> Environment:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from quire.adapt.settings import AdaptSettings, Inputs
 from quire.core.errors import BadInput
+from quire.core.results import DataFacts, SplitFacts
 from quire.text.audit import Audit, Banned, audit
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
 from quire.text.rows import Source
@@ -166,6 +167,20 @@ def _parted(part: Part, name: str, share: float, seed: int) -> tuple[Part, Part]
         raise BadInput(f"{part.origin}: {error}; or give --{name}") from None
     origin = f"{share:.0%} of {part.origin}, drawn by class with seed {seed}"
     return Part(part.name, tuple(rest), part.origin), Part(name, tuple(drawn), origin)
+
+
+def facts(task: Task, *notes: str) -> DataFacts:
+    """What the data are, without their lengths: splits with their hashes, duplicates, conflicts, warnings."""
+    parts = ((task.train, task.audit.train), (task.dev, task.audit.dev), (task.test, task.audit.test))
+    return DataFacts(
+        splits=tuple(
+            SplitFacts(name=part.name, examples=found.rows, labels=found.labels, sha256=part.sha256)
+            for part, found in parts
+        ),
+        duplicates=task.audit.train.duplicates,
+        conflicts=len(task.audit.conflicts),
+        notes=(*(f"{part.name}: {part.origin}" for part, _ in parts), *warnings(task), *notes),
+    )
 
 
 def warnings(task: Task) -> Iterable[str]:

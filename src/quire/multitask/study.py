@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from quire.adapt.study import environment
-from quire.adapt.task import Task, warnings
+from quire.adapt.task import facts
 from quire.core.errors import Stopped
-from quire.core.results import Arm, DataFacts, SplitFacts, Study
+from quire.core.results import Arm, Study
 from quire.multitask.settings import HOW, TITLES, Way
 from quire.multitask.shop import Shop
 from quire.multitask.ways import Run, kept, trained
@@ -54,7 +54,7 @@ def studies(shops: Sequence[Shop], *, seconds: float) -> dict[str, Study]:
             arms=tuple(arms),
             selected=chosen.name,
             budget="; ".join(f"{shop.arm}: {shop.how.epochs} epochs of every task's labels" for shop in shops),
-            data=_facts(task),
+            data=facts(task),
             environment=environment(settings.seed),
             seconds=seconds,
             leaked=task.audit.leaked,
@@ -91,19 +91,6 @@ def network_of(shop: Shop, name: str, path: Path) -> Network:
     state = read_tensors(path)
     model.load_state_dict({n.replace(f"heads.{slot}.", f"heads.{ask.slot}.", 1): t for n, t in state.items()})
     return Network(model, ask, shop.material.tokenizer, length=data.length, how=data.cut)
-
-
-def _facts(task: Task) -> DataFacts:
-    parts = ((task.train, task.audit.train), (task.dev, task.audit.dev), (task.test, task.audit.test))
-    return DataFacts(
-        splits=tuple(
-            SplitFacts(name=part.name, examples=found.rows, labels=found.labels, sha256=part.sha256)
-            for part, found in parts
-        ),
-        duplicates=task.audit.train.duplicates,
-        conflicts=len(task.audit.conflicts),
-        notes=(*(f"{part.name}: {part.origin}" for part, _ in parts), *warnings(task)),
-    )
 
 
 def runs_of(shops: Sequence[Shop]) -> Mapping[str, tuple[Run, ...]]:
