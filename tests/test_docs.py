@@ -39,6 +39,7 @@ SMALL = {
     "pretrain": [f"--set={change}" for change in CHANGES],
     "finetune": ["--epochs=1", "--vocab=300", "--length=32"],
     "compare": ["--budget=500tokens", "--seeds=1", "--vocab=300", "--length=32", "--batch=4"],
+    "pretrain word2vec-skipgram": [],
     "compare --sharing": ["--budget=2steps", "--seeds=1", "--set=data.tokenizer.size=300", "--set=finetune.epochs=1"],
 }
 SMALL_CALL = ('budget="5m", seeds=3', 'budget="2steps", seeds=1, changes=["train.batch=4"]')
@@ -125,8 +126,7 @@ def _run(command: str) -> None:
 
 def _small(words: list[str]) -> list[str]:
     """What makes `quire verb ...` quick."""
-    verb = "compare --sharing" if "--sharing" in words else words[1]
-    return SMALL.get(verb, [])
+    return SMALL.get(" ".join(words[1:3]), SMALL.get(words[1], []))
 
 
 def _run_in_shell(command: str) -> None:
