@@ -42,13 +42,17 @@ CONTROLS = ("none", "none-longer")
 SEEDS = (0, 1, 2)
 BUDGET = 500_000
 """Tokens of pre-training for each arm and seed: those that are read and those that are written."""
-EPOCHS: Mapping[int, int] = {1_000: 12, 29_000: 2}
+EPOCHS: Mapping[int, int] = {1_000: 8, 29_000: 1}
 """Passes of fine-tuning over so many pairs."""
 WATCHED = 200
 """Pairs of the dev split that are watched; nothing is chosen by them."""
-LENGTH, BATCH, RATE, FIRST = 64, 32, 2e-3, 0.05
-"""Tokens of a block, examples of an update, the learning rate's peak; and the standard deviation of first weights, as
-that of GPT-2 (0.02 at width 768) for a width of 128, with 1 / sqrt(width)."""
+LENGTH = 64
+"""Tokens of a block of text, and of a source or target that are kept."""
+BLOCKS, PAIRS = 8, 16
+"""Of an update in pre-training, and in fine-tuning: some 800 and 450 tokens."""
+RATE, FIRST = 2e-3, 0.05
+"""The learning rate's peak; and the standard deviation of first weights: GPT-2's, which is 0.02 at width 768, for a
+width of 128, with 1 / sqrt(width)."""
 LOOKED_AT = 20
 """Updates whose tokens are counted to turn the budget into updates."""
 
@@ -92,7 +96,7 @@ def recipe_of(arm: str) -> Recipe:
         backbone=Backbone(decoder=2, norm_first=True, segments=0, init="gpt2", init_std=FIRST),
         data=data,
         objectives=(objective.model_copy(update=same),),
-        train=TrainPlan(steps=1, batch=BATCH, lr=RATE, checkpoint_every=1_000),
+        train=TrainPlan(steps=1, batch=BLOCKS, lr=RATE, checkpoint_every=1_000),
     )
     assert isinstance(whole.objectives[0], Denoise)
     return whole.sized("tiny", length=LENGTH, tokenizer=data.tokenizer)
@@ -133,7 +137,7 @@ def run(arm: str, seed: int, *, out: Path) -> None:
             target_column="de",
             start=str(home / "base"),
             epochs=epochs + longer,
-            batch=BATCH,
+            batch=PAIRS,
             lr=RATE,
             length=LENGTH,
             limit=40,
