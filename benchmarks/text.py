@@ -36,7 +36,8 @@ def _manual() -> Iterable[Labelled]:
 def _catalogued(name: str) -> Iterable[Labelled]:
     if name not in data.names():
         raise BadInput(f"no data set {name!r}{nearest(name, [MANUAL, *data.names()])}")
-    split = next(split for split in SPLITS if split in data.entry(name).splits)
+    there = data.entry(name).splits
+    split = next((split for split in SPLITS if split in there), next(iter(there)))
     for record in data.load(name, split):
         for sentence in sentences(record.text):
             yield sentence, record.label or ""
