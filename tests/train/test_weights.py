@@ -202,39 +202,6 @@ def test_other_float_types_come_in_as_float32(tmp_path: Path, dtype: torch.dtype
     assert state["backbone.embeddings.tokens.weight"].equal(expected)
 
 
-def test_shards_are_joined(tmp_path: Path) -> None:
-    tensors = bert_tensors()
-    whole = read_model(foreign(tmp_path / "m", tensors))
-    assert same(read_model(shard(tmp_path / "m", tensors)).state, whole.state)
-
-
-def shard(folder: Path, tensors: dict[str, Tensor], **rename: str) -> Path:
-    (folder / "model.safetensors").unlink()
-    names = sorted(tensors)
-    place = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(names)}
-    for file in set(place.values()):
-        save_file({name: tensors[name] for name in names if place[name] == file}, folder / file)
-    shown = {name: rename.get(file.split(".")[0].replace("-", ""), file) for name, file in place.items()}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shown}))
-    return folder
-
-
-@pytest.mark.parametrize("outside", ["../part-0.safetensors", "/etc/part-0.safetensors", "a/../../x.safetensors", ".."])
-def test_a_shard_outside_the_folder_is_refused(tmp_path: Path, outside: str) -> None:
-    tensors = bert_tensors()
-    shard(foreign(tmp_path / "m", tensors), tensors, part0=outside)
-    (tmp_path / "m" / "part-0.safetensors").rename(tmp_path / "part-0.safetensors")
-    with pytest.raises(BadInput, match="is not a safetensors file of this folder"):
-        read_model(tmp_path / "m")
-
-
-def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    tensors = bert_tensors()
-    (shard(foreign(tmp_path / "m", tensors), tensors) / "part-1.safetensors").unlink()
-    with pytest.raises(BadInput, match=r"part-1\.safetensors: no such file"):
-        read_model(tmp_path / "m")
-
-
 CONFIGS = [
     ({"position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not supported"),
     ({"is_decoder": True}, "is_decoder True"),

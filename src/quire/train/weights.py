@@ -26,9 +26,10 @@ from quire.nn.model import DECODER, Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config
 from quire.train.families.base import SEGMENTS, Family, shapes
-from quire.train.safe import pickle_refusal, read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
+from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
+from quire.train.sharded import MODEL, read_weights
 
-MODEL, HEADS, RECORD = "model.safetensors", "heads.safetensors", "quire.json"
+HEADS, RECORD = "heads.safetensors", "quire.json"
 OWN = "quire"
 """The `model_type` of a folder in our own names."""
 
@@ -168,7 +169,7 @@ def read_model(folder: Path) -> ModelFiles:
     record = _read_record(folder) if (folder / RECORD).is_file() else None
     if isinstance(config, dict) and config.get("model_type") == OWN:
         return _read_own(folder, record)
-    found = import_tensors(_read_weights(folder), config, where=folder, heads=record.heads if record else None)
+    found = import_tensors(read_weights(folder), config, where=folder, heads=record.heads if record else None)
     if record is None:
         labels = _labels(config, found, folder / "config.json")
         notes = _notes(found.heads, found.pooler, found.unused)
@@ -181,7 +182,7 @@ def read_model(folder: Path) -> ModelFiles:
 def _read_own(folder: Path, record: _Record | None) -> ModelFiles:
     if record is None:
         raise BadInput(f"{folder}: no {RECORD}, which describes a model in Quire's own names; fetch the folder again")
-    tensors = _read_weights(folder)
+    tensors = read_weights(folder)
     wanted = shapes(record.backbone, {})
     state = {
         name: checked(tensors, name, shape, folder / MODEL, whole=name == SPELLINGS) for name, shape in wanted.items()
@@ -248,32 +249,6 @@ def _read_record(folder: Path) -> _Record:
                 f"or remove {RECORD} if you changed it"
             )
     return record
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`, or of the shards that its index names."""
-    if (folder / MODEL).exists():
-        return read_tensors(folder / MODEL)
-    index = folder / f"{MODEL}.index.json"
-    if not index.exists():
-        for pickle in sorted(path for end in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(end)):
-            raise BadInput(pickle_refusal(pickle))
-        raise BadInput(f"{folder}: no {MODEL} in this folder; fetch the model again")
-    content = read_json(index)
-    shard_of = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
-        raise BadInput(f"{index}: no weight_map from names to files; fetch the model again")
-    tensors: dict[str, Tensor] = {}
-    for shard in sorted(set(shard_of.values())):
-        if Path(shard).name != shard or not shard.endswith(".safetensors"):
-            raise BadInput(f"{index}: {shard!r} is not a safetensors file of this folder; do not trust this model")
-        part = read_tensors(folder / shard)
-        if odd := sorted(name for name in part if shard_of.get(name) != shard):
-            raise BadInput(f"{folder / shard}: holds {odd[0]!r}, which the index places elsewhere; fetch it again")
-        tensors |= part
-    if lost := sorted(shard_of.keys() - tensors.keys()):
-        raise BadInput(f"{index}: no shard holds {lost[0]!r}, which the index names; fetch the model again")
-    return tensors
 
 
 def _notes(heads: Mapping[str, HeadSpec], pooler: Mapping[str, Tensor], unused: Sequence[str]) -> list[str]:
