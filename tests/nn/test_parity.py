@@ -67,6 +67,7 @@ SIZES = st.builds(
     key=st.integers(0, 99),
 )
 FEW = settings(max_examples=8)
+FAMILIES = ("Bert", "Roberta", "Albert", "Electra", "DistilBert", "ModernBert", "XLM", "XLNet")
 TASKS = {"XLM": "WithLMHeadModel", "XLNet": "LMHeadModel"}
 
 
@@ -106,6 +107,15 @@ def _config(family: str, sizes: Sizes) -> Any:
             **bert,
             "embedding_size": sizes.embedding,
             "num_hidden_groups": 1 if sizes.shared else sizes.depth,
+        },
+        "DistilBert": {
+            "dim": sizes.width,
+            "n_layers": sizes.depth,
+            "n_heads": sizes.heads,
+            "hidden_dim": sizes.ffn,
+            "activation": sizes.act,
+            "sinusoidal_pos_embds": sizes.sinusoidal,
+            "seq_classif_dropout": 0.0,
         },
         "ModernBert": {
             **body,
@@ -162,7 +172,8 @@ class Twin:
         ids, segments, languages, truth = (
             padded([getattr(e, name) for e in self.examples], fill, length=POSITIONS) for name, fill in _FIELDS
         )
-        more = {"XLM": {"langs": languages}, "ModernBert": {}}.get(self.family, {"token_type_ids": segments})
+        own: dict[str, dict[str, Tensor]] = {"XLM": {"langs": languages}, "ModernBert": {}, "DistilBert": {}}
+        more = own.get(self.family, {"token_type_ids": segments})
         return self.theirs(input_ids=ids, attention_mask=(truth != IGNORE).long(), **more, **labels)
 
     def close(self, ours: Tensor, theirs_SL: Tensor) -> None:
@@ -203,7 +214,7 @@ def _first(twin: Twin, slot: str) -> Tensor:
     return torch.tensor([int(example.answers[slot][0]) for example in twin.examples])
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "Electra", "ModernBert", "XLM", "XLNet"])
+@pytest.mark.parametrize("family", FAMILIES)
 @given(sizes=SIZES)
 @FEW
 def test_states(family: str, sizes: Sizes) -> None:
@@ -211,7 +222,7 @@ def test_states(family: str, sizes: Sizes) -> None:
     twin.close(twin.step.encode(), twin.ask().last_hidden_state)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "Electra", "ModernBert", "XLM", "XLNet"])
+@pytest.mark.parametrize("family", FAMILIES)
 @given(sizes=SIZES)
 @FEW
 def test_masked_tokens(family: str, sizes: Sizes) -> None:
@@ -231,7 +242,7 @@ def test_replaced_tokens(sizes: Sizes) -> None:
     twin.same_gradients(F.binary_cross_entropy_with_logits(scores, twin.step.answers("rtd").float()), theirs.loss)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "DistilBert"])
 @given(sizes=SIZES)
 @FEW
 def test_classes(family: str, sizes: Sizes) -> None:

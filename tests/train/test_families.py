@@ -25,6 +25,7 @@ from quire.core.heads import (
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.train.families import read_config
+from quire.train.start import started
 from quire.train.weights import read_model, standing
 
 MODERN = Backbone(
@@ -38,6 +39,7 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "BERT": (BERT, "bert"),
     "ReLU": (BERT.model_copy(update={"activation": "relu"}), "bert"),
     "ALBERT": (BERT.model_copy(update={"groups": 1, "embedding": 8, "activation": "gelu_tanh"}), "albert"),
+    "DistilBERT": (BERT.model_copy(update={"segments": 0}), "bert"),
     "narrow tables": (BERT.model_copy(update={"embedding": 8}), "electra"),
     "sharing, wide": (BERT.model_copy(update={"groups": 3}), "bert"),
     "sharing, wide, one block": (BERT.model_copy(update={"groups": 1}), "quire"),
@@ -67,6 +69,7 @@ EVERY_HEAD: dict[str, HeadSpec] = {
     "plain": TokenHead(transform=False),
     "pair": SequenceHead(outputs=2),
     "order": SequenceHead(outputs=3),
+    "rectified": SequenceHead(outputs=3, activation="relu"),
     "rtd": DetectionHead(),
     "boundary": BoundaryHead(longest=4, place_width=5),
     "vector": VectorHead(),
@@ -93,7 +96,12 @@ def test_every_backbone_and_head_reads_back_equal(tmp_path: Path, name: str, hea
 
 @pytest.mark.parametrize(
     ("change", "architecture"),
-    [({}, "BertForSequenceClassification"), ({"pool": "mean"}, "BertModel"), ({"mix": "plain"}, "BertModel")],
+    [
+        ({}, "BertForSequenceClassification"),
+        ({"pool": "mean"}, "BertModel"),
+        ({"mix": "plain"}, "BertModel"),
+        ({"activation": "relu"}, "BertModel"),
+    ],
 )
 def test_a_classifier_goes_to_transformers_from_the_last_first_state_alone(
     tmp_path: Path, change: dict[str, str], architecture: str
@@ -136,6 +144,7 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 11, "pad_token_id": 0,
 }  # fmt: skip
 OTHER: dict[str, Any] = {"vocab_size": 37, "pad_token_id": 0}
+DISTIL = {**OTHER, "dim": 15, "n_layers": 3, "n_heads": 3, "hidden_dim": 20, "max_position_embeddings": 11}
 THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("RobertaForMaskedLM", SIZES),
     ("AlbertForPreTraining", {**SIZES, "embedding_size": 8}),
@@ -146,6 +155,9 @@ THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "n_langs": 3}),
     ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "sinusoidal_embeddings": True}),
     ("XLNetLMHeadModel", {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}),
+    ("DistilBertModel", DISTIL),
+    ("DistilBertForMaskedLM", DISTIL),
+    ("DistilBertForSequenceClassification", DISTIL),
 ]
 
 
@@ -196,6 +208,36 @@ def test_transformers_opens_what_we_write_and_computes_the_same(
     more = {"langs": torch.zeros(1, 8, dtype=torch.int64)} if backbone.languages else {}
     answered = getattr(opened.eval()(input_ids=packed.tokens[None], **more), logits)
     torch.testing.assert_close(scores, answered[0], atol=1e-4, rtol=1e-4)  # states of unit normal weights are large
+
+
+@QUIET
+def test_a_classifier_with_relu_is_distilberts(tmp_path: Path) -> None:
+    theirs = pytest.importorskip("transformers")
+    backbone = BERT.model_copy(update={"segments": 0})
+    heads: dict[str, HeadSpec] = {"classify": SequenceHead(outputs=3, activation="relu", dropout=0.3)}
+    state = save(tmp_path / "m", backbone, heads)
+    opened, report = theirs.AutoModelForSequenceClassification.from_pretrained(tmp_path / "m", output_loading_info=True)
+    assert not any(report.values()), report
+    assert (type(opened).__name__, opened.dropout.p) == ("DistilBertForSequenceClassification", 0.3)
+    ours = Model(backbone, heads)
+    ours.load_state_dict(state)
+    packed = Packed(Batch.pack([Example.of(VOCAB, Passage(np.array([7, 8, 9]), np.ones(3, dtype=bool)))]))
+    scores = Step(ours.eval(), packed).scores("classify", torch.tensor([0]))
+    torch.testing.assert_close(scores, opened(packed.tokens[None]).logits, atol=1e-4, rtol=1e-4)
+    (tmp_path / "m" / "quire.json").unlink()
+    files = read_model(tmp_path / "m")
+    assert (files.backbone, files.heads) == (backbone, heads)
+    assert same(files.state, state)
+
+
+def test_a_pooler_made_for_relu_does_not_start_one_for_tanh(tmp_path: Path) -> None:
+    relu = SequenceHead(outputs=3, activation="relu")
+    state = save(tmp_path / "m", BERT, {"classify": relu})
+    name = "heads.classify.pooler.weight"
+    files = read_model(tmp_path / "m")
+    assert started(files, {"classify": relu}, seed=1).get_parameter(name).cpu().equal(state[name])
+    other = started(files, {"classify": SequenceHead(outputs=3)}, seed=1)
+    assert other.get_parameter(name).cpu().equal(torch.eye(12))
 
 
 MODERNBERT = {"model_type": "modernbert", **SIZES}

@@ -33,13 +33,15 @@ class TokenHead(Settings):
 
 
 class SequenceHead(Settings):
-    """Scores over `outputs` classes from one vector of a sequence: pooler (dense, tanh), dropout, linear."""
+    """Scores over `outputs` classes from one vector of a sequence: pooler (dense, activation), dropout, linear."""
 
     kind: Literal["sequence"] = "sequence"
     outputs: Size
     dropout: Rate = 0.1
     pool: Pool = "first"
     mix: LayerMix = "none"
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the pooler: BERT's, or DistilBERT's."""
 
 
 class PrivateHead(Settings):

@@ -70,7 +70,10 @@ def _against(x_ME: Tensor, table_VE: Tensor, bias_V: Tensor | None) -> Tensor:
 
 
 class SequenceScores(nn.Module):
-    """out(dropout(tanh(pooler(x)))) of the first position, or of all (`pool`): BERT's classifier, its NSP head."""
+    """out(dropout(tanh(pooler(x)))) of the first position, or of all (`pool`): BERT's classifier, its NSP head.
+
+    DistilBERT's has ReLU for tanh.
+    """
 
     def __init__(self, spec: Backbone, head: SequenceHead) -> None:
         super().__init__()
@@ -79,9 +82,10 @@ class SequenceScores(nn.Module):
         self.pooler = nn.Linear(spec.width, spec.width)
         self.out = nn.Linear(spec.width, head.outputs)
         self.dropout = nn.Dropout(head.dropout)
+        self.activation = torch.tanh if head.activation == "tanh" else torch.relu
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
-        scores: Tensor = self.out(self.dropout(torch.tanh(self.pooler(x_MW))))
+        scores: Tensor = self.out(self.dropout(self.activation(self.pooler(x_MW))))
         return scores
 
 

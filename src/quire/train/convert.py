@@ -173,7 +173,9 @@ def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float, scale
             case _:
                 outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
                 if outputs and translated("pooler.weight", names)[0][0] in named:
-                    found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0)
+                    found[place] = SequenceHead(
+                        outputs=outputs, dropout=dropout if dropped else 0.0, activation=family.pooled
+                    )
     return {place: found[place] for place in family.places(found)}
 
 

@@ -53,7 +53,8 @@ def tokenizer_of(folder: Path, backbone: Backbone) -> Tokenizer:
 
 
 def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed: int) -> Model:
-    """A model with the backbone of `files`, and its heads where name and shape agree; the rest is drawn from `seed`.
+    """A model with the backbone of `files`, and its heads where name, shape and pooler agree; the rest is drawn from
+    `seed`.
 
     A fresh sequence head starts from a pooler that passes the state on (the identity before its tanh): with a few
     labels a random pooler has to be unlearnt first. BadInput for a body that reads left to right where nobody asks for
@@ -66,13 +67,23 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
         )
     model = Model(files.backbone, parts, seed=seed)
     wanted = model.state_dict()
-    usable = {name: t for name, t in files.state.items() if name in wanted and wanted[name].shape == t.shape}
+    others = tuple(f"heads.{slot}." for slot, part in parts.items() if _pools_otherwise(files.heads.get(slot), part))
+    usable = {
+        name: t
+        for name, t in files.state.items()
+        if name in wanted and wanted[name].shape == t.shape and not name.startswith(others)
+    }
     model.load_state_dict(usable, strict=False)
     with torch.no_grad():
         for name, spec in parts.items():
             if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
                 torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
     return model.to(device())
+
+
+def _pools_otherwise(was: HeadSpec | None, part: HeadSpec | Backbone) -> bool:
+    """Whether a pooler has another activation than it was made for (DistilBERT's)."""
+    return isinstance(was, SequenceHead) and isinstance(part, SequenceHead) and was.activation != part.activation
 
 
 def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:

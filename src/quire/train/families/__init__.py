@@ -12,6 +12,7 @@ from quire.train.families.albert import ALBERT
 from quire.train.families.bart import BART
 from quire.train.families.base import Activation, Family
 from quire.train.families.bert import BERT
+from quire.train.families.distilbert import DISTILBERT
 from quire.train.families.electra import ELECTRA
 from quire.train.families.gpt import GPT
 from quire.train.families.gpt2 import GPT2
@@ -21,7 +22,7 @@ from quire.train.families.t5 import T5
 from quire.train.families.xlm import XLM
 from quire.train.families.xlnet import XLNET
 
-_ALL = (BERT, ROBERTA, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
+_ALL = (BERT, ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
 FAMILIES = {family.model_type: family for family in _ALL}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 

@@ -76,6 +76,8 @@ class Family:
     own is always there."""
     scaled: tuple[str, ...] = ()
     """Their fields that say whether that head is scaled; the first that is there counts."""
+    pooled: Literal["tanh", "relu"] = "tanh"
+    """The activation of its heads over sequences."""
     typed: bool = True
     """Whether its models take `token_type_ids` for what we call segments; others refuse them, or add something else."""
     ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
@@ -129,7 +131,7 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
-                case SequenceHead(outputs=outputs, pool="first", mix="none") if (
+                case SequenceHead(outputs=outputs, pool="first", mix="none", activation=self.pooled) if (
                     slot != "pair" or outputs == 2
                 ):  # theirs has two, always
                     place = slot
