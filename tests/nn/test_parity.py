@@ -67,13 +67,14 @@ SIZES = st.builds(
     key=st.integers(0, 99),
 )
 FEW = settings(max_examples=8)
-FAMILIES = ("Bert", "Roberta", "Albert", "Electra", "DistilBert", "ModernBert", "XLM", "XLNet")
+FAMILIES = ("Bert", "Roberta", "Albert", "Electra", "DistilBert", "MPNet", "ModernBert", "XLM", "XLNet")
+UNTYPED = ("DistilBert", "MPNet", "ModernBert")
 TASKS = {"XLM": "WithLMHeadModel", "XLNet": "LMHeadModel"}
 
 
 def _fit(family: str, sizes: Sizes) -> Sizes:
-    """What the family can have. A head of RoBERTa and ELECTRA is gelu whatever the body is, so only gelu is read."""
-    if family in ("Roberta", "Electra"):
+    """What the family can have. Heads of RoBERTa, ELECTRA and MPNet have gelu always, so only gelu is read."""
+    if family in ("Roberta", "Electra", "MPNet"):
         sizes = replace(sizes, act="gelu")
     if family == "Albert" and sizes.width == sizes.embedding:
         sizes = replace(sizes, embedding=sizes.embedding + 1)
@@ -108,6 +109,7 @@ def _config(family: str, sizes: Sizes) -> Any:
             "embedding_size": sizes.embedding,
             "num_hidden_groups": 1 if sizes.shared else sizes.depth,
         },
+        "MPNet": {**bert, "max_position_embeddings": POSITIONS + PAD + 1},
         "DistilBert": {
             "dim": sizes.width,
             "n_layers": sizes.depth,
@@ -172,7 +174,7 @@ class Twin:
         ids, segments, languages, truth = (
             padded([getattr(e, name) for e in self.examples], fill, length=POSITIONS) for name, fill in _FIELDS
         )
-        own: dict[str, dict[str, Tensor]] = {"XLM": {"langs": languages}, "ModernBert": {}, "DistilBert": {}}
+        own = {"XLM": {"langs": languages}} | {family: {} for family in UNTYPED}
         more = own.get(self.family, {"token_type_ids": segments})
         return self.theirs(input_ids=ids, attention_mask=(truth != IGNORE).long(), **more, **labels)
 
@@ -232,6 +234,19 @@ def test_masked_tokens(family: str, sizes: Sizes) -> None:
     twin.same_gradients(cross_entropy(twin.step.logits("mlm"), twin.step.answers("mlm")), theirs.loss)
 
 
+def test_far_distances_of_mpnet_share_their_buckets() -> None:
+    config = transformers.MPNetConfig(
+        vocab_size=VOCAB, hidden_size=15, num_hidden_layers=2, num_attention_heads=3, intermediate_size=13,
+        max_position_embeddings=202,
+    )  # fmt: skip
+    theirs = drawn(transformers.MPNetModel(config), 3)
+    tokens = rng("parity", "far").integers(2, VOCAB, size=200)
+    free = np.ones(200, dtype=bool)
+    step = Step(mirrored(theirs), Packed(Batch.pack([Example(tokens, tokens, free, free, 0 * tokens)])))
+    expected = theirs(torch.from_numpy(tokens)[None]).last_hidden_state[0]
+    torch.testing.assert_close(step.encode(), expected, atol=1e-5, rtol=1e-5)
+
+
 @given(sizes=SIZES)
 @FEW
 def test_replaced_tokens(sizes: Sizes) -> None:
@@ -242,7 +257,7 @@ def test_replaced_tokens(sizes: Sizes) -> None:
     twin.same_gradients(F.binary_cross_entropy_with_logits(scores, twin.step.answers("rtd").float()), theirs.loss)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "DistilBert"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "DistilBert", "MPNet"])
 @given(sizes=SIZES)
 @FEW
 def test_classes(family: str, sizes: Sizes) -> None:

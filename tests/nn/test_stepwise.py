@@ -31,6 +31,7 @@ READ: dict[str, dict[str, Any]] = {
     "rotary, windows": {"position": "rotary", "window": 3, "global_every": 2, "rotary_base_local": 100.0},
     "windows everywhere": {"window": 2, "position": "none"},
     "buckets": {"position": "bucketed", "furthest": 20, "buckets": 8, "head_width": 5, "score": "dot"},
+    "a table and buckets": {"position": "learned_bucketed", "furthest": 20, "buckets": 8},
     "buckets, windows": {"position": "bucketed", "furthest": 20, "buckets": 8, "window": 3},
     "shared layers": {"groups": 1, "norm": "rms", "gated": True},
     "additive": {"score": "additive"},

@@ -45,6 +45,7 @@ def save(
     *,
     state: dict[str, Tensor] | None = None,
     saver: Callable[[Path], None] = lambda draft: None,
+    vocab: Vocab = VOCAB,
 ) -> dict[str, Tensor]:
     state = state or drawn(shapes(backbone, heads))
     save_model(
@@ -57,7 +58,7 @@ def save(
         card="",
         extra={},
         pooler=None if heads else POOLER,
-        vocab=VOCAB,
+        vocab=vocab,
     )
     return state
 
@@ -78,4 +79,5 @@ def there_and_back(folder: Path, name: str, sizes: Mapping[str, Any]) -> tuple[d
     tensors = load_file(folder / "model.safetensors")
     for table in (n for n in tensors if family.offset and re.search(r"(position_embeddings|embed_positions)\.w", n)):
         tensors[table][: family.offset] = 0  # rows that no token reaches
-    return export_tensors(files.state, backbone=files.backbone, heads=files.heads, family=family), tensors
+    back = export_tensors(files.state, backbone=files.backbone, heads=files.heads, pooler=files.pooler, family=family)
+    return back, tensors

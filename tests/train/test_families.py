@@ -11,7 +11,7 @@ from tests.train.folders import BERT, POOLER, QUIET, VOCAB, same, save, there_an
 
 from quire.core.bodies import Star
 from quire.core.errors import BadInput
-from quire.core.example import Batch, Example, Passage
+from quire.core.example import Batch, Example, Passage, Vocab
 from quire.core.heads import (
     BoundaryHead,
     DetectionHead,
@@ -34,6 +34,7 @@ MODERN = Backbone(
     rotary_base=160_000, rotary_base_local=10_000,
 )  # fmt: skip
 LINGUAL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=48, positions=11, segments=0, languages=3)
+MPNET = BERT.model_copy(update={"position": "learned_bucketed", "segments": 0})
 RELATIVE = BERT.model_copy(update={"position": "relative", "embedding_norm": False})
 BACKBONES: dict[str, tuple[Backbone, str]] = {
     "BERT": (BERT, "bert"),
@@ -49,6 +50,7 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "ModernBERT, rare global": (MODERN.model_copy(update={"global_every": 9}), "modernbert"),
     "ModernBERT with RMSNorm": (MODERN.model_copy(update={"norm": "rms"}), "quire"),
     "ModernBERT with shared blocks": (MODERN.model_copy(update={"groups": 1}), "quire"),
+    "MPNet, token 1 not the padding": (MPNET, "quire"),
     "XLM": (LINGUAL, "xlm"),
     "XLM, sinusoids": (LINGUAL.model_copy(update={"position": "sinusoidal"}), "xlm"),
     "XLM with segments": (LINGUAL.model_copy(update={"segments": 2}), "quire"),
@@ -158,6 +160,9 @@ THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("DistilBertModel", DISTIL),
     ("DistilBertForMaskedLM", DISTIL),
     ("DistilBertForSequenceClassification", DISTIL),
+    ("MPNetModel", SIZES),
+    ("MPNetForMaskedLM", SIZES),
+    ("MPNetForSequenceClassification", SIZES),
 ]
 
 
@@ -240,6 +245,37 @@ def test_a_pooler_made_for_relu_does_not_start_one_for_tanh(tmp_path: Path) -> N
     assert other.get_parameter(name).cpu().equal(torch.eye(12))
 
 
+MPNETS: list[tuple[dict[str, HeadSpec], str, str]] = [
+    ({}, "AutoModel", "last_hidden_state"),
+    ({"mlm": TokenHead()}, "AutoModelForMaskedLM", "logits"),
+    ({"classify": SequenceHead(outputs=3)}, "AutoModelForSequenceClassification", "logits"),
+]
+
+
+@QUIET
+@pytest.mark.parametrize(("heads", "auto", "answer"), MPNETS, ids=[auto for _, auto, _ in MPNETS])
+def test_a_model_that_pads_with_token_1_is_mpnets(
+    tmp_path: Path, heads: dict[str, HeadSpec], auto: str, answer: str
+) -> None:
+    theirs = pytest.importorskip("transformers")
+    vocab = Vocab(size=37, pad=1, unk=3, cls=0, sep=2, mask=4, special=frozenset(range(5)))
+    state = save(tmp_path / "m", MPNET, heads, vocab=vocab)
+    opened, report = getattr(theirs, auto).from_pretrained(tmp_path / "m", output_loading_info=True)
+    assert not any(report.values()), report
+    ours = Model(MPNET, heads)
+    ours.load_state_dict(state)
+    packed = Packed(Batch.pack([Example.of(vocab, Passage(np.array([7, 8, 9]), np.ones(3, dtype=bool)))]))
+    step, places = Step(ours.eval(), packed), torch.arange(1 if "classify" in heads else 5)
+    found = step.scores(next(iter(heads)), places) if heads else step.encode()
+    answered = getattr(opened.eval()(packed.tokens[None]), answer)
+    torch.testing.assert_close(found, answered if "classify" in heads else answered[0], atol=1e-4, rtol=1e-4)
+    (tmp_path / "m" / "quire.json").unlink()
+    files = read_model(tmp_path / "m")
+    assert (files.backbone, files.heads) == (MPNET, heads)
+    assert same(files.state, state)
+    assert heads or same(files.pooler, POOLER)
+
+
 MODERNBERT = {"model_type": "modernbert", **SIZES}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**MODERNBERT, "hidden_activation": "tanh"}, "hidden_activation 'tanh' is not supported; known: gelu, "),
@@ -260,6 +296,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model_type": "xlnet", **THEIRS[8][1], "attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
     ({"model_type": "xlnet", **THEIRS[8][1], "untie_r": False}, "untie_r False"),
     ({"model_type": "xlnet", **THEIRS[8][1], "d_model": 9}, "make it even"),
+    (
+        {"model_type": "mpnet", **SIZES, "relative_attention_num_buckets": 16},
+        "num_buckets 16 is not supported, only",
+    ),
 ]
 
 

@@ -63,9 +63,10 @@ class Backbone(Settings):
     """A norm on the embeddings; a pre-norm's first, which would come right after it, is then left out (ModernBERT)."""
     bias: bool = True
     """Whether linear layers and norms of the body have biases."""
-    position: Literal["learned", "sinusoidal", "rotary", "relative", "bucketed", "none"] = "learned"
+    position: Literal["learned", "sinusoidal", "rotary", "relative", "bucketed", "learned_bucketed", "none"] = "learned"
     """`relative` is XLNet's (Dai et al. 2019, Transformer-XL, section 3.3), `bucketed` T5's (Raffel et al. 2020,
-    section 2.1): a number for each head and bucket of distances, shared by all layers."""
+    section 2.1): a number for each head and bucket of distances, shared by all layers. `learned_bucketed` is both
+    (MPNet)."""
     buckets: Annotated[int, Field(ge=4)] = 32
     furthest: Size = 128
     """The distance from which on all share the last bucket."""
@@ -128,9 +129,9 @@ class Backbone(Settings):
             raise ValueError("relative positions have heads of width / heads: leave head_width out")
         if self.position == "relative" and self.decoder:
             raise ValueError("a decoder has no relative positions; take learned, sinusoidal, rotary or bucketed ones")
-        if self.position == "bucketed" and self.score == "additive":
+        if self.bucketed and self.score == "additive":
             raise ValueError("bucketed positions are added to products of queries and keys; take another score")
-        if self.position == "bucketed" and self.furthest <= self.buckets // 2:
+        if self.bucketed and self.furthest <= self.buckets // 2:
             raise ValueError(f"furthest {self.furthest}: take more than half of the {self.buckets} buckets")
         if self.decoder and self.score not in ("scaled_dot", "dot"):
             raise ValueError(f"a decoder's scores are scaled_dot or dot, not {self.score}")
@@ -159,6 +160,11 @@ class Backbone(Settings):
         }
         kept = {name: size for name, size in sizes.items() if name not in self.meaningless}
         return self.model_copy(update=kept)
+
+    @property
+    def bucketed(self) -> bool:
+        """Whether distances add to the scores of attention."""
+        return self.position in ("bucketed", "learned_bucketed")
 
     def sees_locally(self, layer: int) -> bool:
         """Whether a layer has the window."""

@@ -22,7 +22,8 @@ class Embeddings(nn.Module):
         width = spec.embedding_width
         if not shares_tokens:
             self.tokens = cast(nn.Embedding, tokens or nn.Embedding(spec.vocab, width))
-        self.positions = nn.Embedding(spec.positions, width) if spec.position == "learned" else None
+        learned = spec.position in ("learned", "learned_bucketed")
+        self.positions = nn.Embedding(spec.positions, width) if learned else None
         self.scale = width**0.5 if spec.scale_embedding else 1.0
         self.sinusoidal = spec.position == "sinusoidal"
         added = spec.segments and spec.position != "relative"  # there they are a part of attention

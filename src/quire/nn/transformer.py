@@ -134,7 +134,7 @@ class Encoder(Body):
 
     def __init__(self, spec: Backbone, *, shares_embeddings: bool = False) -> None:
         super().__init__(spec, shares_embeddings=shares_embeddings)
-        self.distances = DistanceBias(spec, two_sided=True) if spec.position == "bucketed" else None
+        self.distances = DistanceBias(spec, two_sided=True) if spec.bucketed else None
         self.blocks = nn.ModuleList(Block(spec, number=i) for i in range(spec.groups or spec.depth))
         self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
         self.decoder = Decoder(spec, depth=spec.decoder) if spec.decoder else None
@@ -171,7 +171,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.embeddings = Embeddings(spec.model_copy(update={"segments": 0}), shares_tokens=True)
         self.project = nn.Linear(spec.embedding_width, spec.width) if spec.embedding_width != spec.width else None
-        self.distances = DistanceBias(spec, two_sided=False) if spec.position == "bucketed" else None
+        self.distances = DistanceBias(spec, two_sided=False) if spec.bucketed else None
         self.blocks = nn.ModuleList(Block(spec, number=i, crosses=True) for i in range(depth))
         self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
 

@@ -117,7 +117,7 @@ def save_model(
     wanted = shapes(backbone, heads).keys()
     for name in sorted(wanted ^ state.keys()):
         raise ValueError(f"the state lacks {name!r}" if name in wanted else f"no place for {name!r}")
-    family = describing(backbone, heads)
+    family = describing(backbone, heads, pad=vocab.pad)
     name, theirs = family.architecture(heads) if family else ("", {})
     lone_state = {n: t for n, t in state.items() if n.startswith("heads.") and n.split(".")[1] not in theirs}
     tensors = {n: t for n, t in state.items() if n not in lone_state}

@@ -17,12 +17,13 @@ from quire.train.families.electra import ELECTRA
 from quire.train.families.gpt import GPT
 from quire.train.families.gpt2 import GPT2
 from quire.train.families.modernbert import MODERNBERT
+from quire.train.families.mpnet import MPNET
 from quire.train.families.roberta import ROBERTA
 from quire.train.families.t5 import T5
 from quire.train.families.xlm import XLM
 from quire.train.families.xlnet import XLNET
 
-_ALL = (BERT, ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
+_ALL = (BERT, ROBERTA, DISTILBERT, MPNET, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
 FAMILIES = {family.model_type: family for family in _ALL}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 
@@ -85,9 +86,12 @@ def write_config(backbone: Backbone, *, family: Family) -> dict[str, Any]:
     return config | family.write(backbone)
 
 
-def describing(backbone: Backbone, heads: Mapping[str, HeadSpec]) -> Family | None:
-    """The family whose settings say all of a backbone, the one with places for the most heads; None if none does."""
-    fitting = [f for f in FAMILIES.values() if _describes(f, f.held(backbone))]
+def describing(backbone: Backbone, heads: Mapping[str, HeadSpec], *, pad: int) -> Family | None:
+    """The family whose settings say all of a backbone, the one with places for the most heads; None if none does.
+
+    `pad` is the id of the token that pads.
+    """
+    fitting = [f for f in FAMILIES.values() if f.padding in (None, pad) and _describes(f, f.held(backbone))]
     known = [f for f in fitting if not f.causal or f.over_vocabulary in f.places(heads).values()]
     return max(known, key=lambda f: len(f.architecture(heads)[1]), default=None)
 
@@ -109,13 +113,12 @@ def _describes(family: Family, backbone: Backbone) -> bool:
 def _full(backbone: Backbone) -> Backbone:
     local = any(backbone.sees_locally(i) for i in range(backbone.depth))
     every = backbone.global_every and min(backbone.global_every, backbone.depth)
-    bucketed = backbone.position == "bucketed"
     whole = {
         "segments": min(backbone.segments, 1) if backbone.position == "relative" else backbone.segments,
         "embedding": backbone.embedding_width,
         "head_width": backbone.head,
-        "buckets": backbone.buckets if bucketed else None,
-        "furthest": backbone.furthest if bucketed else None,
+        "buckets": backbone.buckets if backbone.bucketed else None,
+        "furthest": backbone.furthest if backbone.bucketed else None,
         "init": None,
         "init_std": None,
         "groups": backbone.groups or backbone.depth,

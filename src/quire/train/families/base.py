@@ -97,6 +97,8 @@ class Family:
     activations: tuple[Activation, ...] = ("gelu", "gelu_tanh", "relu")
     offset: int = 0
     """Rows before position 0 in their tables of positions."""
+    padding: int | None = None
+    """The id of the token that its code takes for padding, where that is not the configuration's."""
     dropout: str = "classifier_dropout"
     """Their field with the dropout of the heads named in `dropped`."""
     dropped: tuple[str, ...] = ("classify",)
