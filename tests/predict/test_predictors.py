@@ -88,7 +88,12 @@ def test_saved_and_loaded_it_answers_the_same(predictor: Predictor, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "task", [Classify(labels=LABELS, pool="attention", mix="plain"), Classify(labels=LABELS, private=7)]
+    "task",
+    [
+        Classify(labels=LABELS, pool="attention", mix="plain"),
+        Classify(labels=LABELS, activation="relu"),
+        Classify(labels=LABELS, private=7),
+    ],
 )
 @pytest.mark.parametrize("kind", ["network", "int8"])
 def test_how_a_text_is_read_is_kept(kind: str, task: Classify, network: Network, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ class Classify(Paradigm):
 
     mix: LayerMix = "none"
     """Whether a learned mix of all layers stands for the last one (ELMo)."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the pooler: BERT's, or DistilBERT's."""
     private: Size | None = None
     """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III)."""
 
@@ -39,7 +41,10 @@ class Classify(Paradigm):
         if self.private:
             return {self.slot: PrivateHead(outputs=len(self.labels), width=self.private, dropout=self.dropout)}
         pool = backbone.pool if self.pool == "auto" else self.pool
-        return {self.slot: SequenceHead(outputs=len(self.labels), dropout=self.dropout, pool=pool, mix=self.mix)}
+        head = SequenceHead(
+            outputs=len(self.labels), dropout=self.dropout, pool=pool, mix=self.mix, activation=self.activation
+        )
+        return {self.slot: head}
 
     def loss(self, step: Step) -> Tensor:
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))

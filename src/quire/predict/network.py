@@ -65,7 +65,8 @@ class Network(Predictor):
         if not isinstance(head, SequenceHead | PrivateHead):
             raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
         labels = tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs)))
-        how = {"private": head.width} if isinstance(head, PrivateHead) else {"pool": head.pool, "mix": head.mix}
+        shared = {"pool", "mix", "activation"}
+        how = {"private": head.width} if isinstance(head, PrivateHead) else head.model_dump(include=shared)
         task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
@@ -105,6 +106,7 @@ class Int8Network(Network):
             "backbone": self.model.spec.model_dump(),
             "pool": self.task.pool,
             "mix": self.task.mix,
+            "activation": self.task.activation,
             "private": self.task.private,
             "plan": self.plan.model_dump(),
             "length": self.length,
@@ -119,7 +121,7 @@ class Int8Network(Network):
         where = str(folder / RECORD)
         backbone = parse(Backbone, facts["backbone"], where=where)
         plan = parse(Int8Plan, facts["plan"], where=where)
-        asked = {name: facts[name] for name in ("labels", "pool", "mix", "private") if name in facts}
+        asked = {name: facts[name] for name in ("labels", "pool", "mix", "activation", "private") if name in facts}
         task = parse(Classify, asked, where=where)
         tokenizer = tokenizer_of(folder, backbone)
         model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
