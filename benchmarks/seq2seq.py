@@ -17,16 +17,17 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import typer
-from sacrebleu.metrics import BLEU
-from sacrebleu.significance import PairedTest
+from sacrebleu.metrics import CHRF
 
 from quire import recipe
 from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.finetune import finetune
-from quire.judge import holm
+from quire.judge import holm, p_value
 from quire.objectives.denoise import Denoise
 from quire.pretrain import Material
 from quire.recipe import DataPlan, Recipe, TokenizerPlan
@@ -40,16 +41,19 @@ ARMS = (
 )
 CONTROLS = ("none", "none-longer")
 SEEDS = (0, 1, 2)
-BUDGET = 500_000
+BUDGET = 300_000
 """Tokens of pre-training for each arm and seed: those that are read and those that are written."""
-EPOCHS: Mapping[int, int] = {1_000: 8, 29_000: 1}
+EPOCHS: Mapping[int, int] = {1_000: 6, 29_000: 1}
 """Passes of fine-tuning over so many pairs."""
 WATCHED = 200
 """Pairs of the dev split that are watched; nothing is chosen by them."""
 LENGTH = 64
-"""Tokens of a block of text, and of a source or target that are kept."""
-BLOCKS, PAIRS = 8, 16
-"""Of an update in pre-training, and in fine-tuning: some 800 and 450 tokens."""
+"""Tokens of a caption, of a source or of a target that are kept."""
+CAPTIONS, PAIRS = 32, 16
+"""Of an update in pre-training, and in fine-tuning: some 700 and 500 tokens."""
+TOKENIZER = TokenizerPlan(kind="bpe", size=4_000, lowercase=False, sentinels=32)
+"""Cased and of bytes, so that what is written can be the reference to the letter."""
+RESAMPLES = 10_000
 RATE, FIRST = 2e-3, 0.05
 """The learning rate's peak; and the standard deviation of first weights: GPT-2's, which is 0.02 at width 768, for a
 width of 128, with 1 / sqrt(width)."""
@@ -65,12 +69,16 @@ def prepared(out: Path) -> None:
     del splits["dev"][WATCHED:]
     drawn = rng(0, "few pairs").permutation(len(splits["train-29000"]))[:1_000]
     splits["train-1000"] = [splits["train-29000"][i] for i in drawn.tolist()]
-    for name, pairs in splits.items():
-        lines = (json.dumps({"en": en, "de": de}, ensure_ascii=False) + "\n" for en, de in pairs)
-        (out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     captions = [pair[side] for side in (0, 1) for pair in splits["train-29000"]]
     (out / "corpus.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
-    _ = Material(recipe_of("none"), out, lambda: captions).tokenizer  # trained once, for all
+    tokenizer = Material(recipe_of("none"), out, lambda: captions).tokenizer  # trained once, for all
+    tokens = sum(map(len, tokenizer.encode(captions))) / len(splits["train-29000"]) + 3  # of a pair, special ones too
+    for number, epochs in EPOCHS.items():
+        few, count = splits[f"train-{number}"], epochs * number + round(BUDGET / tokens)
+        splits[f"train-{number}-longer"] = [few[i % number] for i in range(count)]
+    for name, rows in splits.items():
+        lines = (json.dumps({"en": en, "de": de}, ensure_ascii=False) + "\n" for en, de in rows)
+        (out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 _SPLITS = {"train-29000": "train", "dev": "val", "test": "test_2016_flickr"}
@@ -88,7 +96,7 @@ def recipe_of(arm: str) -> Recipe:
     """The same network, text and optimiser for all; of a recipe only what is damaged and what is asked."""
     objective = recipe.load("bart-infill" if arm in CONTROLS else arm).objectives[0]
     same = {"opening": True, "start": "sep", "bias": False, "scaled": False}
-    data = DataPlan(shape="blocks", length=LENGTH, tokenizer=TokenizerPlan(size=4_000, sentinels=32))
+    data = DataPlan(shape="documents", length=LENGTH, tokenizer=TOKENIZER)
     whole = Recipe(
         title=arm,
         cite="see the recipe",
@@ -96,7 +104,7 @@ def recipe_of(arm: str) -> Recipe:
         backbone=Backbone(decoder=2, norm_first=True, segments=0, init="gpt2", init_std=FIRST),
         data=data,
         objectives=(objective.model_copy(update=same),),
-        train=TrainPlan(steps=1, batch=BLOCKS, lr=RATE, checkpoint_every=1_000),
+        train=TrainPlan(steps=1, batch=CAPTIONS, lr=RATE, checkpoint_every=1_000),
     )
     assert isinstance(whole.objectives[0], Denoise)
     return whole.sized("tiny", length=LENGTH, tokenizer=data.tokenizer)
@@ -125,18 +133,18 @@ def pretrained(arm: str, seed: int, *, out: Path) -> Path:
 
 
 def run(arm: str, seed: int, *, out: Path) -> None:
-    """Pre-train, then fine-tune on few pairs and on all."""
+    """Pre-train, then fine-tune on few pairs and on all; `none-longer` reads some of them again, for the budget."""
     home = pretrained(arm, seed, out=out)
     for pairs, epochs in EPOCHS.items():
-        longer = max(round(BUDGET / _tokens_of_an_epoch(out, pairs)), 1) if arm == "none-longer" else 0
+        longer = arm == "none-longer"
         finetune(
-            out / f"train-{pairs}.jsonl",
+            out / f"train-{pairs}{'-longer' * longer}.jsonl",
             dev=out / "dev.jsonl",
             test=out / "test.jsonl",
             source_column="en",
             target_column="de",
             start=str(home / "base"),
-            epochs=epochs + longer,
+            epochs=1 if longer else epochs,
             batch=PAIRS,
             lr=RATE,
             length=LENGTH,
@@ -144,11 +152,6 @@ def run(arm: str, seed: int, *, out: Path) -> None:
             seed=seed,
             out=home / f"pairs-{pairs}",
         )
-
-
-def _tokens_of_an_epoch(out: Path, pairs: int) -> float:
-    """About: 31 tokens a pair, both sides with their special ones, whatever the arm."""
-    return 31.0 * pairs
 
 
 def table(out: Path) -> Iterator[str]:
@@ -176,22 +179,24 @@ def _result(out: Path, arm: str, seed: int, pairs: int) -> Any:
 
 
 def _p_values(out: Path, arms: list[str], pairs: int) -> dict[str, float]:
-    """Paired bootstrap of BLEU over test sentences and seeds against `none`, corrected by Holm."""
+    """Of chrF a sentence against `none`: a paired bootstrap over test sentences and seeds, corrected by Holm."""
+    if "none" not in arms:
+        return {}
+    metric = CHRF()
 
-    def written(arm: str, field: str) -> list[str]:
-        rows = []
+    def scores(arm: str) -> npt.NDArray[np.float64]:  # [seeds, sentences]
+        found = []
         for seed in SEEDS:
             text = (out / arm / f"seed-{seed}" / f"pairs-{pairs}" / "written.jsonl").read_text(encoding="utf-8")
-            rows += [json.loads(line)[field] for line in text.splitlines()]
-        return rows
+            rows = [json.loads(line) for line in text.splitlines()]
+            found.append([metric.sentence_score(row["written"], [row["reference"]]).score for row in rows])
+        return np.array(found)
 
-    if "none" not in arms or len(arms) < 2:
-        return {}
-    systems = [("none", written("none", "written")), *((a, written(a, "written")) for a in arms if a != "none")]
-    references = [written("none", "reference")]
-    _, scores = PairedTest(systems, {"BLEU": BLEU(references=references)}, references, test_type="bs", n_samples=1000)()
-    values = [result.p_value for result in scores["BLEU"][1:]]
-    return dict(zip((name for name, _ in systems[1:]), holm(values), strict=True))
+    others, none = [arm for arm in arms if arm != "none"], scores("none")
+    draw = rng(0, "bootstrap")
+    seeds, sentences = (draw.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n for n in none.shape)
+    values = [p_value(((seeds @ (scores(arm) - none)) * sentences).sum(axis=1)) for arm in others]
+    return dict(zip(others, holm(values), strict=True))
 
 
 def main(
