@@ -14,10 +14,10 @@ from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
 from quire.core.spec import Backbone
 from quire.nn.model import DECODER
-from quire.objectives.written import Written
+from quire.objectives.writes import Writes
 
 
-class Translate(Written):
+class Translate(Writes):
     """A decoder writes the translation that stands beside a text (`data.shape: translation`).
 
     Source, target and scores share one table of tokens (Vaswani et al. 2017, section 3.4), unless `tied` is false: then

@@ -16,7 +16,7 @@ from quire.nn.model import Step
 from quire.objectives.base import Objective
 
 
-class Written(Objective):
+class Writes(Objective):
     """Answers stand in the target beside a text; or in the text itself, where nothing is written beside it."""
 
     head: str = "write"
