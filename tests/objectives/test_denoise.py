@@ -311,13 +311,15 @@ def test_a_vocabulary_without_a_token_for_beginnings_has_none_before_the_text() 
 
 
 def test_what_has_no_mark_or_no_room_is_left_alone() -> None:
-    few = replace(VOCAB, sentinels=VOCAB.sentinels[:4])
+    few = replace(VOCAB, sentinels=VOCAB.sentinels[:25])
     often = Denoise.model_validate({"select": Hand(places=tuple(range(1, 62, 2))), "rewrite": "sentinels"})
     denoise = often.model_copy(update={"write": "sentinels"})
     made = denoise.corrupt(text(62, 0), World(few, length=64), rng(0))
-    assert np.isin(made.tokens, few.sentinels).sum() == 3
+    assert np.isin(made.tokens, few.sentinels).sum() == 24
     assert made.target is not None
-    assert made.target.truth[-2] == few.sentinels[3]
+    assert made.target.truth[-2] == few.sentinels[24]
+    with pytest.raises(BadInput, match="hides 31 spans of a text of 62 tokens, but there are marks for 3"):
+        denoise.corrupt(text(62, 0), World(replace(VOCAB, sentinels=VOCAB.sentinels[:4]), length=64), rng(0))
     short = denoise.corrupt(text(62, 0), World(VOCAB, length=50), rng(0))
     assert short.target is not None
     assert len(short.target) == 50

@@ -30,10 +30,13 @@ from quire.noise.reorder import Reorder
 from quire.noise.rewrite import Infill, InPlace, Rewrite, Sentinels
 from quire.noise.select import Poisson, Select
 from quire.noise.spans import covered
-from quire.objectives.written import Written
+from quire.objectives.writes import Writes
+
+ENOUGH = 1.5
+"""Times as many spans as there are marks for: more is no accident of one text, but a wrong setting."""
 
 
-class Denoise(Written):
+class Denoise(Writes):
     """Damage a text, and let a decoder write it, or what is missing of it (Raffel et al. 2020, section 3.3; Lewis et
     al. 2020, section 2.2; Song et al. 2019, section 3.2).
 
@@ -106,8 +109,14 @@ class Denoise(Written):
         """As many as fit into the window: the last empty ones are left out, and the last that no mark is left for."""
         sizes = spans[:, 1] - spans[:, 0]
         if self.marks:
+            there = len(world.vocab.sentinels) - 1
+            if len(spans) > ENOUGH * there:
+                raise BadInput(
+                    f"objectives: {self.slot} hides {len(spans)} spans of a text of {length} tokens, but there are "
+                    f"marks for {there}: set data.tokenizer.sentinels to {len(spans) + 1} or more, or lower data.length"
+                )
             asked = (sizes + 1).cumsum() + 2  # with the mark and the [SEP] behind
-            return spans[: min(int(asked.searchsorted(world.length, side="right")), len(world.vocab.sentinels) - 1)]
+            return spans[: min(int(asked.searchsorted(world.length, side="right")), there)]
         excess = length + int((1 - sizes).sum()) + 1 + self.opening - world.length
         return np.delete(spans, np.flatnonzero(sizes == 0)[-excess:], axis=0) if excess > 0 else spans
 
