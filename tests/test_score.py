@@ -24,6 +24,21 @@ def test_rouge_by_hand() -> None:
     assert found["rougeL"] == pytest.approx(100 * 4 / 6)
 
 
+@pytest.mark.parametrize(
+    ("written", "reference", "rouge1", "rouge2"),
+    [
+        ("кошка сидит дома", "Кошка сидит дома.", 100, 100),
+        ("die Männer gehen dort nun", "die Mädchen gehen dort nun", 80, 50),
+        ("das größte Tor", "das große Tor", 200 / 3, 0),
+        ("고양이가 집에 있다", "고양이가 집에 없다", 200 / 3, 50),
+    ],
+)
+def test_words_are_words_in_any_script(written: str, reference: str, rouge1: float, rouge2: float) -> None:
+    found = score_texts([written], [reference])
+    assert found["rouge1"] == pytest.approx(rouge1)
+    assert found["rouge2"] == pytest.approx(rouge2)
+
+
 def test_chinese_is_scored_by_character() -> None:
     found = score_texts(["今天天气好"], ["今天天气很好"])
     assert found["rouge1"] == pytest.approx(100 * 2 * 5 / 11)
