@@ -64,9 +64,11 @@ def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> No
 
 
 def _write(writer: "Writer", texts: Sequence[str], *, as_json: bool, stream: bool) -> None:
+    if cut := writer.cut_share(texts):
+        typer.echo(f"{cut:.0%} of the texts are longer than {writer.plan.length} tokens and were cut", err=True)
     if stream:
-        for text in texts:
-            for piece in writer.stream(text):
+        for number, text in enumerate(texts):
+            for piece in writer.stream(text, number=number):
                 typer.echo(piece, nl=False)
             typer.echo()
         return

@@ -26,7 +26,7 @@ class Sample(Settings):
     matter.
     """
 
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     top_k: Size | None = None
     top_p: float = 1.0
     seed: int = 0
@@ -35,7 +35,7 @@ class Sample(Settings):
     def _is_a_distribution(self) -> Self:
         if self.temperature <= 0:
             raise ValueError(
-                f"temperature {self.temperature}: take more than 0, or leave `sample` out for the likeliest"
+                f"temperature {self.temperature}: take more than 0, or do not draw (no temperature, top_k, top_p)"
             )
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p {self.top_p}: a share above 0, 1 at most, which keeps all")
@@ -56,7 +56,7 @@ class Search(Settings):
     least: Count = 0
     """Tokens before which the end is forbidden."""
     beam: int = 1
-    length_penalty: float = 0.0
+    length_penalty: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     penalty: Literal["length", "gnmt"] = "length"
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """A text that holds one of these is at its end."""

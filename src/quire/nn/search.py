@@ -51,18 +51,20 @@ def write(
     search: Search,
     end: int | None = None,
     decode: Callable[[Sequence[int]], str] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[Written]:
     """What the search finds for each source, in their order; who else is there does not matter.
 
     With a head on the backbone the sources are what the texts begin with (`prompts`), read causally. With a head on
     its decoder they are what the decoder looks at, and `target` of each is what its text begins with, which is often
-    one token (`Example.written`). `end` is the token that ends a text.
+    one token (`Example.written`). `end` is the token that ends a text. What is drawn for a source is a function of its
+    number, by default its place among the sources.
     BadInput for a source without a token, for one that leaves no room in the model's positions, and for stop strings
     without the tokenizer's `decode`.
     """
     ends = Ends(search, end, decode)
     _check(sources, search, model)
-    return found(Stepwise(model, sources, head=head), ends) if sources else []
+    return found(Stepwise(model, sources, head=head), ends, numbers=numbers) if sources else []
 
 
 def stream(
@@ -73,6 +75,7 @@ def stream(
     search: Search,
     end: int | None = None,
     decode: Callable[[Sequence[int]], str] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[Token]:
     """The same, each token as soon as it is known, those that end a text included; the texts take turns.
 
@@ -81,18 +84,18 @@ def stream(
     ends = Ends(search, end, decode)
     _check(sources, search, model)
     if search.beam > 1:
-        raise BadInput(f"beam {search.beam}: its tokens are known at the end alone; take `write`, or a beam of 1")
-    steps = _steps(Stepwise(model, sources, head=head), ends) if sources else iter(())
+        raise BadInput(f"beam {search.beam}: its tokens are known at the end alone; stream with a beam of 1")
+    steps = _steps(Stepwise(model, sources, head=head), ends, numbers) if sources else iter(())
     return (Token(sequence, token) for sequence, token, _ in steps)
 
 
-def found(writer: Writer, ends: Ends) -> list[Written]:
+def found(writer: Writer, ends: Ends, *, numbers: Sequence[int] | None = None) -> list[Written]:
     """What the search finds for each of a writer's sources: see `write`."""
     if ends.search.beam > 1:
         return beams(writer, ends)
     tokens: dict[int, list[int]] = {}
     log_p: dict[int, float] = {}
-    for sequence, token, gained in _steps(writer, ends):
+    for sequence, token, gained in _steps(writer, ends, numbers):
         tokens.setdefault(sequence, []).append(token)
         log_p[sequence] = log_p.get(sequence, 0.0) + gained
     return [ends.written(tokens[sequence], log_p[sequence]) for sequence in sorted(tokens)]
@@ -125,14 +128,18 @@ def likelihoods(writer: Writer, answers: Sequence[Sequence[Ints]]) -> list[list[
 
 
 @torch.inference_mode()
-def _steps(writer: Writer, ends: Ends) -> Iterator[tuple[int, int, float]]:
+def _steps(writer: Writer, ends: Ends, numbers: Sequence[int] | None) -> Iterator[tuple[int, int, float]]:
     """(sequence, token, log p) of one text a source, until all have ended."""
     search = ends.search
     told = writer.start()
     live, written = list(range(len(told))), [list[int]() for _ in told]
+    named = live if numbers is None else numbers
     for t in range(search.limit):
         told = ends.barred(told, t)
-        tokens = told.argmax(dim=-1) if search.sample is None else draw(told, search.sample, sequences=live, t=t)
+        if search.sample is None:
+            tokens = told.argmax(dim=-1)
+        else:
+            tokens = draw(told, search.sample, sequences=[named[sequence] for sequence in live], t=t)
         gained = told.gather(1, tokens[:, None]).squeeze(1).tolist()
         for sequence, token, log_p in zip(live, tokens.tolist(), gained, strict=True):
             written[sequence].append(token)

@@ -87,15 +87,18 @@ class Writer:
         found: dict[int, Text] = {}
         for begin in range(0, len(order), AT_ONCE):
             here = order[begin : begin + AT_ONCE]
-            written = write(self.model, [prompts[i] for i in here], **self._how)
+            written = write(self.model, [prompts[i] for i in here], numbers=here, **self._how)
             found |= {i: self._text(one) for i, one in zip(here, written, strict=True)}
         return [found[i] for i in range(len(prompts))]
 
-    def stream(self, text: str) -> Iterator[str]:
-        """The pieces of what is written for a text, as soon as nothing can change them any more."""
+    def stream(self, text: str, *, number: int = 0) -> Iterator[str]:
+        """The pieces of what is written for a text, as soon as nothing can change them any more.
+
+        Where tokens are drawn, they are those of the text with this number among others.
+        """
         tokens: list[int] = []
         shown, whole = 0, ""
-        for _, token in stream(self.model, self._prompts([text]), **self._how):
+        for _, token in stream(self.model, self._prompts([text]), numbers=[number], **self._how):
             tokens.append(token)
             whole = self._decoded(tokens)
             sure = len(whole) - self._unsure(whole)
@@ -162,13 +165,15 @@ class Writer:
         targets = self.tokenizer.encode([pair.target for pair in pairs])
         room = self.plan.length - 1
         return [
-            self.plan.task.format(source, target[:room], self.world)
+            self.plan.task.format(source, target[:room], self.world, whole=len(target) <= room)
             for source, target in zip(self._sources([pair.source for pair in pairs]), targets, strict=True)
         ]
 
-    def cut_share(self, texts: Sequence[str]) -> float:
-        """The share of texts that are longer than what is read."""
-        room = self.plan.length - self.plan.task.specials
+    def cut_share(self, texts: Sequence[str], *, targets: bool = False) -> float:
+        """The share of texts that are longer than what is read; or of targets, than what is learnt of them."""
+        if self.plan.task.goes_on:
+            return 0.0
+        room = self.plan.length - (1 if targets else self.plan.task.specials)
         return sum(len(passage) > room for passage in self.tokenizer.encode(texts)) / len(texts)
 
     def _sources(self, texts: Sequence[str]) -> list[Passage]:
