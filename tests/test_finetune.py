@@ -13,7 +13,7 @@ from quire import recipe
 from quire.cli import app
 from quire.core.errors import BadInput, Stopped
 from quire.core.example import World
-from quire.core.search import Search
+from quire.core.search import Sample, Search
 from quire.core.spec import Backbone
 from quire.finetune import Outcome, finetune
 from quire.nn.model import Model
@@ -44,16 +44,26 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             rows = [draw.choices(WORDS, k=draw.randint(1, 3)) for _ in range(count)]
             csv.writer(file).writerows([("there", "back"), *((" ".join(r), " ".join(r[::-1])) for r in rows)])
     (tmp_path / "decoder.yaml").write_text(DECODER, encoding="utf-8")
+    (tmp_path / "deaf.yaml").write_text(RECIPE % "position: relative", encoding="utf-8")
     (tmp_path / "body.yaml").write_text(BODY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def run(out: str, *, kind: str = "decoder", epochs: int = 18, stop: StopRequest | None = None) -> Outcome:
+def run(
+    out: str,
+    *,
+    kind: str = "decoder",
+    epochs: int = 18,
+    stop: StopRequest | None = None,
+    train: str = "train.csv",
+    dev: str | None = "dev.csv",
+    test: str | None = "test.csv",
+) -> Outcome:
     return finetune(
-        "train.csv",
-        dev="dev.csv",
-        test="test.csv",
+        train,
+        dev=dev,
+        test=test,
         source_column="there",
         target_column="back",
         recipe=f"{kind}.yaml",
@@ -109,6 +119,8 @@ def test_the_command_tells_scores_and_predict_writes(person: Path) -> None:
         assert len(found.stdout.splitlines()) == 1
     asked = ["evaluate", "run", "--data", "test.csv", "--source-column", "there", "--target-column", "back"]
     scores = json.loads(runner.invoke(app, [*asked, "--json"]).stdout)
+    refused = runner.invoke(app, [*asked, "--balanced"])
+    assert "--balanced: needs --shots" in str(refused.exception)
     assert scores == {"texts": 20, **json.loads(Path("run/results.json").read_text())["scores"]["test"]}
     answer = json.loads(runner.invoke(app, ["predict", "run", "lamp chair", "--json"]).stdout)
     assert answer.keys() == {"text", "written", "score", "finished"}
@@ -128,6 +140,38 @@ def test_a_text_longer_than_the_window_is_cut_for_a_translator_and_refused_for_w
         writer(["box", long])
     apart = task.model_copy(update={"parted": True})
     assert Writer(model, tokenizer, Writing(task=apart, length=10, search=Search(limit=5)))(long)
+
+
+def test_a_draw_is_a_function_of_the_text_and_its_place() -> None:
+    tokenizer = Tokenizer.train([" ".join(WORDS)], kind="wordpiece", size=40)
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=1, width=8, heads=1, ffn=8, positions=20, segments=0, decoder=1)
+    task = Write()
+    model = Model(spec, task.parts(spec, World(tokenizer.vocab)), seed=0)
+    search = Search(limit=8, sample=Sample(seed=3))
+    writer = Writer(model, tokenizer, Writing(task=task, length=10, search=search))
+    many = writer(["box lamp"] * 70)
+    assert len({text.text for text in many}) > 60, "64 are written at once"
+    assert writer(["box lamp", "lamp", "chair box lamp"])[0] == many[0] == writer("box lamp")
+    assert "".join(writer.stream("box lamp", number=66)) == many[66].text
+
+
+def test_targets_that_are_cut_and_letters_that_cannot_be_spelled_are_told(person: Path) -> None:
+    sizes = ["--length", "9", "--vocab", "40", "--epochs", "1"]
+    columns = ["--source-column", "there", "--target-column", "back"]
+    given = ["finetune", "--train", "train.csv", "--recipe", "decoder.yaml", "--out", "run"]
+    told = CliRunner().invoke(app, [*given, *columns, *sizes])
+    assert told.exit_code == 0, told.output
+    assert "of the training targets were cut" in told.stdout
+    assert "the tokenizer cannot spell" not in told.stdout
+    rows = "there,back\n" + "".join(f"{' '.join(WORDS)},Die Ärzte spielten {i} Stücke\n" for i in range(40))
+    Path("cased.csv").write_text(rows, encoding="utf-8")
+    found = run("cased", train="cased.csv", dev=None, test=None, epochs=1)
+    assert found.ceiling < 80
+
+
+def test_a_table_narrower_than_the_states_writes(person: Path) -> None:
+    Path("narrow.yaml").write_text(RECIPE % "decoder: 1, embedding: 24", encoding="utf-8")
+    assert run("run", kind="narrow", epochs=1).scores["test"]
 
 
 @pytest.mark.parametrize("stop", [(), ("坏了",), ("两地",)])
@@ -156,6 +200,7 @@ def test_a_stream_shows_nothing_that_is_taken_back(monkeypatch: pytest.MonkeyPat
         ({"target_column": "bak"}, r"train\.csv: no column 'bak'; did you mean 'back'\?"),
         ({"train": "nowhere.csv"}, r"nowhere\.csv: no such file"),
         ({"epochs": 0}, r"finetune\.epochs: .* greater than 0"),
+        ({"recipe": "deaf.yaml"}, "cannot be told token by token"),
         ({"recipe": None, "start": "minilm"}, "minilm: nothing in this model writes: it has no decoder and no"),
     ],
 )

@@ -1,6 +1,7 @@
 """Fine-tuning of generators: what is read, what is asked for, and where."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -42,6 +43,15 @@ def test_a_body_reads_both_in_one_run_and_is_asked_for_the_target_alone(world: W
     assert made.answers["write"].tolist() == [IGNORE, IGNORE, IGNORE, 20, 21, 3, IGNORE]
     assert made.sees == Causal()
     assert Write(by="body", parted=False).format(text(7), text(20), world).tokens.tolist() == [2, 7, 20, 3]
+
+
+@pytest.mark.parametrize("by", ["decoder", "body"])
+def test_behind_a_target_that_was_cut_no_end_is_asked_for(by: Literal["decoder", "body"], world: World) -> None:
+    task, source, target = Write(by=by), text(7, 8), text(20, 21, 22)
+    whole, cut = (task.format(source, target, world, whole=whole) for whole in (True, False))
+    asked, fewer = ((e.target or e).answers[task.slot] for e in (whole, cut))
+    assert asked[asked != IGNORE].tolist() == [20, 21, 22, world.vocab.sep]
+    assert fewer[fewer != IGNORE].tolist() == [20, 21, 22]
 
 
 @pytest.mark.parametrize("task", [Write(), Write(by="body"), Write(by="body", parted=False), Write(opening=False)])

@@ -1,11 +1,15 @@
 """`quire finetune`."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from quire.cli.options import Out
+
+if TYPE_CHECKING:
+    from quire.finetune import Outcome
 
 app = typer.Typer()
 
@@ -67,17 +71,21 @@ def finetune(
     typer.echo(f"\n{'':6}{'pairs':>8}" + "".join(f"{name:>8}" for name in names))
     for split, scores in outcome.scores.items():
         typer.echo(f"{split:6}{outcome.pairs[split]:>8}" + "".join(f"{scores[name]:8.1f}" for name in names))
-    for remark in _remarks(outcome.leaks, outcome.cut_sources, outcome.unfinished, limit=limit or length - 1):
+    for remark in _remarks(outcome, limit=limit or length - 1):
         typer.echo(remark)
     typer.echo(f"\nWritten {out / 'written.jsonl'}\nModel   {outcome.model}")
 
 
-def _remarks(leaks: int, cut_sources: float, unfinished: float, *, limit: int) -> list[str]:
-    found = []
-    if leaks:
-        found.append(f"{leaks} test sources also stand in train or dev: the test score is too high")
-    if cut_sources:
-        found.append(f"{cut_sources:.1%} of the training sources were cut; raise --length to read more")
-    if unfinished:
-        found.append(f"{unfinished:.1%} of the test texts did not end within {limit} tokens")
-    return found
+def _remarks(outcome: "Outcome", *, limit: int) -> Iterator[str]:
+    if outcome.leaks:
+        yield f"{outcome.leaks} test sources also stand in train or dev: the test score is too high"
+    for name, share in (("sources", outcome.cut_sources), ("targets", outcome.cut_targets)):
+        if share:
+            yield f"{share:.1%} of the training {name} were cut; raise --length to keep more"
+    if outcome.unfinished:
+        yield f"{outcome.unfinished:.1%} of the test texts did not end within {limit} tokens"
+    if outcome.ceiling < 99.5:
+        yield (
+            f"the tokenizer cannot spell the references: written by a perfect model they would have chrF "
+            f"{outcome.ceiling:.1f}; a recipe with a cased tokenizer of bytes does better (bart-base, transformer-base)"
+        )

@@ -14,7 +14,7 @@ from quire.finetune.splits import Splits
 from quire.paradigms.write import Write
 from quire.predict.writer import Text, Writer, Writing, task_of, writing_head
 from quire.pretrain import Material
-from quire.score import score_texts, signature
+from quire.score import require, score_texts, signature
 from quire.text.pairs import TextPair
 from quire.train.evaluate import mean_loss
 from quire.train.feed import Fixed
@@ -39,6 +39,10 @@ class Outcome(Settings):
     """Test pairs whose source also stands in train or dev."""
     cut_sources: float
     """The share of training sources that were longer than `length`."""
+    cut_targets: float
+    """The same of training targets; no end was learnt behind these."""
+    ceiling: float
+    """chrF of the test references as the tokenizer writes them: below 100 where it folds case or lacks letters."""
     unfinished: float
     """The share of test texts where the limit came before the end."""
     dev_loss: float
@@ -75,6 +79,8 @@ class FineTuning:
         plan.check_room(files.backbone)
         parts = planned([task], files.backbone, World(tokenizer.vocab, length=settings.length))
         writer = Writer(started(files, parts, seed=settings.seed), tokenizer, plan)
+        writer.searching({"limit": 1})(splits.dev[0].source)  # what cannot write is refused before it learns
+        require()
         return cls(settings, splits, folder, progress, writer)
 
     def execute(self, stop: StopRequest | None) -> Outcome:
@@ -92,12 +98,13 @@ class FineTuning:
             watch=lambda _: {"dev_loss": mean_loss(self.writer.model, plain, dev)},
             watch_every=max(job.plan.steps // self.settings.epochs, 1),
         )
+        self.writer.save(self.folder / "model", card=self._card({}))
         self.progress.say("Writing for dev and test")
         scores, texts = {}, []
         for name, pairs in (("dev", self.splits.dev), ("test", self.splits.test)):
             texts = self.writer([pair.source for pair in pairs])
             scores[name] = score_texts([text.text for text in texts], [pair.target for pair in pairs])
-        self.writer.save(self.folder / "model", card=self._card(scores["test"]))
+        write_whole(self.folder / "model" / "README.md", self._card(scores["test"]))
         write_whole(self.folder / "written.jsonl", "".join(_lines(self.splits.test, texts)))
         outcome = Outcome(
             scores=scores,
@@ -105,6 +112,8 @@ class FineTuning:
             pairs={name: len(getattr(self.splits, name)) for name in ("train", "dev", "test")},
             leaks=self.splits.leaks,
             cut_sources=self.writer.cut_share([pair.source for pair in self.splits.train]),
+            cut_targets=self.writer.cut_share([pair.target for pair in self.splits.train], targets=True),
+            ceiling=self._ceiling(),
             unfinished=sum(not text.finished for text in texts) / len(texts),
             dev_loss=float(log[-1]["dev_loss"]),
             seconds=sum(float(row["seconds"]) for row in log),
@@ -128,9 +137,15 @@ class FineTuning:
             settings.seed,
         )
 
+    def _ceiling(self) -> float:
+        references = [pair.target for pair in self.splits.test]
+        tokenizer = self.writer.tokenizer
+        spelled = [tokenizer.decode(passage.tokens).strip() for passage in tokenizer.encode(references)]
+        return score_texts(spelled, references)["chrf"]
+
     def _card(self, scores: Mapping[str, float]) -> str:
         settings = self.settings
-        figures = ", ".join(f"{name} {value:.1f}" for name, value in scores.items())
+        figures = ", ".join(f"{name} {value:.1f}" for name, value in scores.items()) or "not scored"
         origin = settings.start or (settings.recipe.title if settings.recipe else "")
         return (
             f"# Writes `{settings.files.target_column}` from `{settings.files.source_column}`\n\n"

@@ -18,10 +18,10 @@ from quire.core.example import Example, Passage, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.spec import Backbone
 from quire.core.visibility import Causal
-from quire.objectives.written import Written
+from quire.objectives.writes import Writes
 
 
-class Write(Written):
+class Write(Writes):
     """Ask for a target, token by token. What was learnt is written with `quire.nn.search`."""
 
     head: str = "write"
@@ -36,19 +36,22 @@ class Write(Written):
     start: Literal["sep", "pad", "cls"] = "sep"
     """What stands before the first token that a decoder writes (BART: sep, T5: pad)."""
 
-    def format(self, source: Passage, target: Passage | None, world: World) -> Example:
-        """A pair with its answers; or what `quire.nn.search` goes on from, a source and how its target begins."""
-        vocab = world.vocab
+    def format(self, source: Passage, target: Passage | None, world: World, *, whole: bool = True) -> Example:
+        """A pair with its answers; or what `quire.nn.search` goes on from, a source and how its target begins.
+
+        Behind a target that was cut, which is not `whole`, no end is asked for.
+        """
+        vocab, end = world.vocab, [world.vocab.sep] if whole else []
         opened: list[tuple[Passage | int, int]] = [(vocab.cls, 0)] if self.opening else []
         if self.by == "body":
             between: list[tuple[Passage | int, int]] = [(vocab.sep, 0)] if self.parted else []
-            behind: list[tuple[Passage | int, int]] = [] if target is None else [(target, 0), (vocab.sep, 0)]
+            behind: list[tuple[Passage | int, int]] = [] if target is None else [(target, 0), *((t, 0) for t in end)]
             laid = Example.laid(vocab, *opened, (source, 0), *between, *behind)
             if target is None:
                 return replace(laid, sees=Causal())
             return laid.foretell(self.slot, np.arange(len(laid)) >= len(source) + self.specials)
         laid = Example.laid(vocab, *opened, (source, 0), (vocab.sep, 0))
-        tokens = np.append([] if target is None else target.tokens, vocab.sep).astype(np.int64)
+        tokens = np.array([vocab.sep] if target is None else [*target.tokens, *end], dtype=np.int64)
         start = {"sep": vocab.sep, "pad": vocab.pad, "cls": vocab.cls}[self.start]
         asked = np.full(len(tokens), target is not None)
         return laid.recast(laid.tokens, Example.written(self.slot, tokens, start=start, asked=asked))
@@ -72,5 +75,6 @@ class Write(Written):
         if self.by == "body" and backbone.decoder:
             raise BadInput("`by: body`: the backbone has a decoder, which would never be used; leave `by` out")
         of = "decoder" if self.by == "decoder" else "backbone"
-        plain = TokenHead(of=of, start=self.start, transform=False, bias=False)
+        narrow = backbone.embedding_width != backbone.width
+        plain = TokenHead(of=of, start=self.start, transform=False, project=narrow, bias=False)
         return {self.head: self.spec or plain}
