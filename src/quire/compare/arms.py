@@ -30,8 +30,6 @@ from quire.train.loop import Job, fit
 from quire.train.safe import write_whole
 from quire.train.weights import ModelFiles, read_model
 
-LOOKED_AT = 50
-"""Updates whose tokens are counted to turn a budget of tokens into updates."""
 MOMENTS = 8
 """How often held-out text is measured on the way."""
 LOSS, FIGURE = "held_out_loss_", "held_out_figure_"
@@ -72,7 +70,7 @@ class Contender:
         if not path.exists():
             job = self.bench.material.job(steps=1, seed=self.bench.settings.seed)
             cost = step_cost(self.bench.material.model(job), job)
-            tokens = _tokens(job)
+            tokens = job.tokens_an_update()
             price = {
                 "tokens": tokens,
                 "steps": 1.0,
@@ -195,10 +193,3 @@ def fine_tune(bench: Bench, files: ModelFiles, *, seed: int, home: Path, title: 
     batch = bench.finetune.train.batch
     steps = max(bench.finetune.epochs * -(-len(bench.task.train.records) // batch), LEAST_FINETUNE)
     return bench.fit_network(files, steps=steps, seed=seed, folder=home, title=title)
-
-
-def _tokens(job: Job) -> float:
-    """Tokens of an update, the mean over some."""
-    feed = job.feed()
-    counts = [sum(batch.size for batch in feed.at(t)) for t in range(LOOKED_AT)]
-    return sum(counts) / len(counts)

@@ -18,8 +18,6 @@ from quire.train.loop import Job, fit, rehearse
 from quire.train.safe import read_json, read_tensors, write_tensors, write_whole
 from quire.train.weights import ModelFiles
 
-LOOKED_AT = 50
-"""Updates whose tokens are counted to turn a budget of tokens into updates."""
 AFTERWARDS, RATE = 2, 0.3
 """Fine-tuning goes on for one epoch in so many of joint learning, at this share of its learning rate."""
 
@@ -104,8 +102,7 @@ def pretraining(shop: Shop, seed: int) -> Job:
     rehearse(job)
     steps = budget.amount
     if budget.unit == "tokens":
-        feed = job.feed()
-        steps /= sum(len(batch.tokens) for t in range(LOOKED_AT) for batch in feed.at(t)) / LOOKED_AT
+        steps /= job.tokens_an_update()
     return material.job(steps=max(round(steps), 1), seed=job.seed)
 
 

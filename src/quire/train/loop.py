@@ -32,6 +32,9 @@ from quire.train.tasks import Tasks, Turns
 from quire.tuning import Strategy
 from quire.tuning.full import Full
 
+LOOKED_AT = 50
+"""Updates whose tokens are counted to turn a budget of tokens into updates."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -50,6 +53,11 @@ class Job:
         if isinstance(self.examples, Tasks):
             return self.examples.turns(self.world, batch=size, steps=self.plan.steps, seed=self.seed)
         return Feed(self.examples, self.objectives, self.world, batch=size, seed=self.seed)
+
+    def tokens_an_update(self) -> float:
+        """The mean over some updates, of all that is read and written."""
+        feed = self.feed()
+        return sum(batch.size for t in range(LOOKED_AT) for batch in feed.at(t)) / LOOKED_AT
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to go on: the data, the settings and the seed."""
