@@ -44,8 +44,9 @@ def share(
 
     A task is `NAME=TRAIN,DEV,TEST`. Ways are `single` (a network for each task), `joint` (one for all), `lm` (its
     shared part pre-trained as the recipe says on the training texts of all tasks, for `budget` tokens or steps) and
-    `finetune` (from the joint network each task goes on alone). All ways see each label as often; fine-tuning adds to
-    that. A folder with the same settings goes on where it was stopped.
+    `finetune` (from the joint network each task goes on alone). All ways make as many updates on
+    labels, and fine-tuning adds to them; how often joint learning sees those of each task is the choice of the recipe's
+    `finetune.sampling`. A folder with the same settings goes on where it was stopped.
     """
     settings = parse(
         SharingSettings,
