@@ -98,8 +98,7 @@ class _Trial:
 
 
 def _opened(folder: str | Path) -> Base:
-    place = Path(folder)
-    base = Base.load(str(place / "model" if (place / "model").is_dir() else place))
+    base = Base.load(str(folder))
     head = base.files.heads.get(HEAD)
     if not isinstance(head, TokenHead) or head.of != "backbone":
         raise BadInput(

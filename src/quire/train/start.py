@@ -32,8 +32,9 @@ class Base:
 
     @classmethod
     def load(cls, name: str) -> Base:
-        """The base called `name`: an embedded one, or the path of a model folder."""
+        """The base called `name`: an embedded one, or the path of a model folder, or of a run that holds one."""
         folder = _embedded(name) if name in EMBEDDED else Path(name)
+        folder = folder / "model" if (folder / "model").is_dir() else folder
         if not folder.is_dir():
             known = ", ".join([*EMBEDDED, "none"])
             raise BadInput(f"base {name}: no such folder, and no embedded base of this name; known: {known}")
