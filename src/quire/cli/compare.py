@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from quire.cli.options import Out, Seeds, Track
+from quire.cli.options import Out, Seeds, Track, refuse
 from quire.cli.outcome import tell
 from quire.core.errors import BadInput
 
@@ -62,7 +62,10 @@ def compare(
     named = [name.strip() for name in arms.split(",") if name.strip()]
     if sharing is None and len(task) > 1:
         raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
-    _refuse(context, SHARED if sharing is None else ONE_TASK, shared=sharing is not None)
+    if sharing is None:
+        refuse(context, SHARED, why="needs --sharing")
+    else:
+        refuse(context, ONE_TASK, why="means nothing with --sharing: see --task and --set")
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
 
@@ -118,12 +121,3 @@ def compare(
         )
     for outcome in outcomes:
         tell(outcome)
-
-
-def _refuse(context: typer.Context, names: tuple[str, ...], *, shared: bool) -> None:
-    """BadInput for an option that was given and has no meaning here."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
-            why = "means nothing with --sharing: see --task and --set" if shared else "needs --sharing"
-            raise BadInput(f"{parameter.opts[0]}: {why}")

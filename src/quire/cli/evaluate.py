@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
+from quire.cli.options import refuse
 from quire.core.errors import BadInput
 
 app = typer.Typer()
+IN_CONTEXT = ("train", "description", "balanced", "seeds", "seed")
+"""Options that mean nothing where nobody is shown examples."""
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="A run folder or a model folder.")],
     data: Annotated[str, typer.Option(help="Labelled texts, or pairs of texts: CSV, TSV, JSONL, Parquet, or -.")],
     shots: Annotated[
@@ -33,6 +37,7 @@ def evaluate(
     from quire.incontext import evaluate as run
 
     if shots is None:
+        refuse(context, IN_CONTEXT, why="needs --shots: it is for a language model that is shown examples")
         figures = _trained(model, data, (text_column, label_column), (source_column, target_column))
         lines = [json.dumps(figures)] if as_json else [f"{name:14} {value:10.4f}" for name, value in figures.items()]
         typer.echo("\n".join(lines))
@@ -72,7 +77,10 @@ def _trained(model: Path, data: str, labelled: tuple[str, str], pairs: tuple[str
         figures = Figures.of(sorted({*truth, *found.labels}), truth, answers)
         return {"texts": len(records), "accuracy": figures.accuracy, "macro_f1": figures.macro_f1}
     rows = read_pairs(data, source_column=pairs[0], target_column=pairs[1])
-    written = found([row.source for row in rows])
+    sources = [row.source for row in rows]
+    if cut := found.cut_share(sources):
+        typer.echo(f"{cut:.0%} of the sources are longer than {found.plan.length} tokens and were cut", err=True)
+    written = found(sources)
     return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
 
 

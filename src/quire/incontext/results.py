@@ -16,12 +16,12 @@ class Figures(Settings):
 
     @classmethod
     def of(cls, labels: Sequence[str], truth: Sequence[str], answers: Sequence[str]) -> "Figures":
-        """Of answers to questions; the mean of F1 is over all labels."""
+        """Of answers to questions; the mean of F1 is over the labels that occur in truth or answers (`judge.score`)."""
         from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
         return cls(
             accuracy=float(accuracy_score(truth, answers)),
-            macro_f1=float(f1_score(truth, answers, labels=list(labels), average="macro", zero_division=0)),
+            macro_f1=float(f1_score(truth, answers, average="macro", zero_division=0)),
             confusion=confusion_matrix(truth, answers, labels=list(labels)).tolist(),
         )
 
