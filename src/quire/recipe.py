@@ -112,6 +112,12 @@ class FineTune(Settings):
     sampling: Sampling = Proportional()
     """Of several tasks that share the backbone: how often each has its turn."""
 
+    @model_validator(mode="after")
+    def _one_count(self) -> Self:
+        if self.train.epochs is not None:
+            raise ValueError("train.epochs is for a corpus; passes over labels are `finetune.epochs`")
+        return self
+
     def classify(self, labels: Sequence[str], *, slot: str = "classify") -> Classify:
         """What is asked for labelled texts."""
         how = {"dropout": self.dropout, "pool": self.pool, "mix": self.mix, "private": self.private}
