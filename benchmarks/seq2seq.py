@@ -49,8 +49,10 @@ WATCHED = 200
 """Pairs of the dev split that are watched; nothing is chosen by them."""
 LENGTH = 64
 """Tokens of a caption, of a source or of a target that are kept."""
-CAPTIONS, PAIRS = 32, 16
-"""Of an update in pre-training, and in fine-tuning: some 700 and 500 tokens."""
+CAPTIONS = 32
+"""Of an update in pre-training: some 700 to 1,100 tokens."""
+PAIRS: Mapping[int, int] = {1_000: 16, 29_000: 32}
+"""Of an update in fine-tuning on so many pairs."""
 TOKENIZER = TokenizerPlan(kind="bpe", size=4_000, lowercase=False, sentinels=32)
 """Cased and of bytes, so that what is written can be the reference to the letter."""
 RESAMPLES = 10_000
@@ -145,7 +147,7 @@ def run(arm: str, seed: int, *, out: Path) -> None:
             target_column="de",
             start=str(home / "base"),
             epochs=1 if longer else epochs,
-            batch=PAIRS,
+            batch=PAIRS[pairs],
             lr=RATE,
             length=LENGTH,
             limit=40,
