@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any
@@ -134,44 +135,40 @@ def pretrained(arm: str, seed: int, *, out: Path) -> Path:
     return home
 
 
-def run(arm: str, seed: int, *, out: Path) -> None:
-    """Pre-train, then fine-tune on few pairs and on all; `none-longer` reads some of them again, for the budget."""
-    home = pretrained(arm, seed, out=out)
-    for pairs, epochs in EPOCHS.items():
-        longer = arm == "none-longer"
-        finetune(
-            out / f"train-{pairs}{'-longer' * longer}.jsonl",
-            dev=out / "dev.jsonl",
-            test=out / "test.jsonl",
-            source_column="en",
-            target_column="de",
-            start=str(home / "base"),
-            epochs=1 if longer else epochs,
-            batch=PAIRS[pairs],
-            lr=RATE,
-            length=LENGTH,
-            limit=40,
-            seed=seed,
-            out=home / f"pairs-{pairs}",
-        )
+def run(arm: str, seed: int, pairs: int, *, out: Path) -> None:
+    """Pre-train, then fine-tune on so many pairs; `none-longer` reads some of them again, for the budget."""
+    home, longer = pretrained(arm, seed, out=out), arm == "none-longer"
+    finetune(
+        out / f"train-{pairs}{'-longer' * longer}.jsonl",
+        dev=out / "dev.jsonl",
+        test=out / "test.jsonl",
+        source_column="en",
+        target_column="de",
+        start=str(home / "base"),
+        epochs=1 if longer else EPOCHS[pairs],
+        batch=PAIRS[pairs],
+        lr=RATE,
+        length=LENGTH,
+        limit=40,
+        seed=seed,
+        out=home / f"pairs-{pairs}",
+    )
 
 
-def table(out: Path) -> Iterator[str]:
-    """The page's table, of the runs that are there: mean and standard deviation over seeds, p against `none`."""
-    yield "| arm | updates | 1,000 pairs: BLEU | chrF | p | 29,000 pairs: BLEU | chrF | p |"
-    yield "|---|---|---|---|---|---|---|---|"
-    runs = [(seed, pairs) for seed in SEEDS for pairs in EPOCHS]
-    arms = [arm for arm in (*CONTROLS, *ARMS) if all(_result(out, arm, *run) for run in runs)]
-    tests = {pairs: _p_values(out, arms, pairs) for pairs in EPOCHS}
-    for arm in arms:
+def table(out: Path, pairs: int) -> Iterator[str]:
+    """The runs that are there: mean and standard deviation over seeds; p against `none` where no seed is missing."""
+    yield f"| arm | updates | seeds | {pairs:,} pairs: BLEU | chrF | p |"
+    yield "|---|---|---|---|---|---|"
+    found = {arm: [r for seed in SEEDS if (r := _result(out, arm, seed, pairs))] for arm in (*CONTROLS, *ARMS)}
+    tests = _p_values(out, [arm for arm, results in found.items() if len(results) == len(SEEDS)], pairs)
+    for arm, results in found.items():
         facts = out / arm / "seed-0" / "pretrain.json"
-        cells = [arm, str(json.loads(facts.read_text())["steps"]) if facts.exists() else "0"]
-        for pairs in EPOCHS:
-            found = [_result(out, arm, seed, pairs)["scores"]["test"] for seed in SEEDS]
-            for name in ("bleu", "chrf"):
-                values = [scores[name] for scores in found]
-                cells.append(f"{mean(values):.1f} ± {stdev(values):.1f}")
-            cells.append("" if arm == "none" else f"{tests[pairs][arm]:.3f}")
+        cells = [arm, str(json.loads(facts.read_text())["steps"]) if facts.exists() else "", str(len(results))]
+        for name in ("bleu", "chrf"):
+            values = [result["scores"]["test"][name] for result in results]
+            spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.1f}{spread}" if values else "")
+        cells.append(f"{tests[arm]:.3f}" if arm in tests else "")
         yield f"| {' | '.join(cells)} |"
 
 
@@ -196,7 +193,10 @@ def _p_values(out: Path, arms: list[str], pairs: int) -> dict[str, float]:
 
     others, none = [arm for arm in arms if arm != "none"], scores("none")
     draw = rng(0, "bootstrap")
-    seeds, sentences = (draw.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n for n in none.shape)
+    drawn = (max(none.shape[0] - 1, 1), none.shape[1])  # of R seeds R - 1, as in quire.judge
+    seeds, sentences = (
+        draw.multinomial(k, np.full(n, 1 / n), size=RESAMPLES) / k for k, n in zip(drawn, none.shape, strict=True)
+    )
     values = [p_value(((seeds @ (scores(arm) - none)) * sentences).sum(axis=1)) for arm in others]
     return dict(zip(others, holm(values), strict=True))
 
@@ -210,11 +210,12 @@ def main(
     if not (out / "tokenizer").exists():
         prepared(out)
     which, of = map(int, part.split("/"))
-    for number, (seed, arm) in enumerate((seed, arm) for seed in SEEDS for arm in (*CONTROLS, *ARMS)):
+    for number, (pairs, seed, arm) in enumerate(product(EPOCHS, SEEDS, (*CONTROLS, *ARMS))):
         if number % of == which:
-            run(arm, seed, out=out)
-            typer.echo(f"{arm}, seed {seed}: done")
-    typer.echo("\n".join(table(out)))
+            run(arm, seed, pairs, out=out)
+            typer.echo(f"{pairs} pairs, seed {seed}, {arm}: done")
+    for pairs in EPOCHS:
+        typer.echo("\n".join(table(out, pairs)) + "\n")
 
 
 if __name__ == "__main__":
