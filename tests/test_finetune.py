@@ -163,7 +163,7 @@ def test_targets_that_are_cut_and_letters_that_cannot_be_spelled_are_told(person
     assert told.exit_code == 0, told.output
     assert "of the training targets were cut" in told.stdout
     assert "the tokenizer cannot spell" not in told.stdout
-    rows = "there,back\n" + "".join(f"{' '.join(WORDS)},Die Ärzte spielten {i} Stücke\n" for i in range(40))
+    rows = "there,back\n" + "".join(f"{' '.join(WORDS)} {i},Die Ärzte spielten {i} Stücke\n" for i in range(40))
     Path("cased.csv").write_text(rows, encoding="utf-8")
     found = run("cased", train="cased.csv", dev=None, test=None, epochs=1)
     assert found.ceiling < 80
