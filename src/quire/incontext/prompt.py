@@ -114,10 +114,10 @@ class Asking:
             shared -= 1
         answers = tuple(tokens[shared:] for tokens, _ in found)
         counted = tuple(len(tokens) - begin for begin, (tokens, _) in zip(begins, found, strict=True))
-        return Question(_opened(self.tokenizer.vocab, found[0][0][:shared]), answers, counted, used)
+        return Question(_begun(self.tokenizer.vocab, found[0][0][:shared]), answers, counted, used)
 
 
-def _opened(vocab: Vocab, tokens: Ints) -> Example:
+def _begun(vocab: Vocab, tokens: Ints) -> Example:
     if not len(tokens):  # the first token of a label holds the whole prompt
         return Example.laid(vocab, (vocab.cls, 0))
     (example,) = prompts(vocab, [Passage(tokens, tokens >= 0)])
