@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from quire.core.catalogue import Component, catalogue
+from quire.core.errors import BadInput
 from quire.core.example import Ints, Vocab
 from quire.core.random import rng
 from quire.noise.rewrite import Drop, Infill, InPlace, Mask, Rewrite, Sentinels, Shuffle
@@ -86,7 +87,7 @@ def test_random_tokens_come_as_often_as_in_the_corpus() -> None:
     rewrite = Mask(mask=0, random=1, random_from="corpus")
     shown = np.bincount(rewrite.apply(np.full(MANY, 9), np.ones(MANY, dtype=bool), vocab, rng(2)), minlength=60)
     assert chisquare(shown[[1, 7, 59]], np.array([0.1, 0.2, 0.7]) * MANY).pvalue > 1e-4
-    with pytest.raises(ValueError, match="has counted no corpus"):
+    with pytest.raises(BadInput, match="no corpus was counted"):
         rewrite.apply(np.full(9, 9), np.ones(9, dtype=bool), VOCAB, rng(2))
 
 

@@ -72,7 +72,7 @@ class Vocab:
     def counts_below(self) -> Ints:
         """[V] how many tokens of the corpus have this id or a lower one: where draws by frequency are looked up."""
         if self.counts is None:
-            raise ValueError("this vocabulary has counted no corpus")
+            raise BadInput("no corpus was counted to draw tokens from as often as they stand there; give one")
         return np.cumsum(self.counts)
 
     @cached_property

@@ -49,7 +49,7 @@ class Model(nn.Module):
         self.head_specs = {name: part for name, part in parts.items() if not isinstance(part, Backbone)}
         specs = {"backbone": backbone, DECODER: backbone, **bodies}
         with torch.device("meta"):  # torch's own initialisation would be drawn twice
-            self.backbone = build_body(backbone)
+            self.backbone = self._body(backbone)
             self.bodies = nn.ModuleDict(
                 {name: build_body(spec, shares_embeddings=True) for name, spec in bodies.items()}
             )
@@ -61,6 +61,10 @@ class Model(nn.Module):
             )
         self.to_empty(device="cpu")
         initialise(self, backbone, seed=seed)
+
+    def _body(self, backbone: Backbone) -> Body:
+        """The backbone, before weights are drawn."""
+        return build_body(backbone)
 
     def forward(self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone") -> Tensor:
         """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`."""
@@ -87,10 +91,15 @@ class Model(nn.Module):
             target.positions,
             target.segments,
             target.languages,
-            table=self.backbone.embeddings.tokens,
+            table=self.table,
         )
         states: Tensor = decoder(x_TE, target.layout, at_M, Source(states_NW, crossing))
         return states
+
+    @property
+    def table(self) -> nn.Embedding:
+        """The token embeddings, which decoders are tied to."""
+        return self.backbone.embeddings.tokens
 
     def embed(self, batch: Packed) -> Tensor:
         """The embedded tokens [N, E]."""
@@ -163,7 +172,7 @@ class Step:
 
     Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
     first, and the rest share its pass. An objective that needs another view of the batch, or another body, makes a
-    Step of its own from `model`. What a decoder writes beside the batch is the Step `target`, which looks at this one's
+    Step of its own with `view`. What a decoder writes beside the batch is the Step `target`, which looks at this one's
     states.
     """
 
@@ -183,7 +192,11 @@ class Step:
         """The decoder's side: its positions are those of `batch.target`. ValueError where nothing is written."""
         if self.batch.target is None:
             raise ValueError("nothing is written beside this batch")
-        return Step(self.model, self.batch.target, by=DECODER, source=self)
+        return type(self)(self.model, self.batch.target, by=DECODER, source=self)
+
+    def view(self, batch: Packed, *, by: str = "backbone") -> Step:
+        """A step of its own over another view of the batch, or through another body."""
+        return type(self)(self.model, batch, by=by)
 
     def encode(self) -> Tensor:
         """All states [N, W], computed at the first call."""
@@ -242,8 +255,7 @@ class Step:
     @property
     def table(self) -> nn.Embedding:
         """The token embeddings, which decoders are tied to."""
-        tokens: nn.Embedding = self.model.backbone.embeddings.tokens
-        return tokens
+        return self.model.table
 
     def asked(self, slot: str) -> Tensor:
         """The positions [M] where a slot asks, ascending; M may be 0."""

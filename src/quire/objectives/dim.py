@@ -97,7 +97,7 @@ class Dim(Objective):
         texts = [(cls, *piece.tolist(), sep) for (cls, sep), piece in zip(ends_K2, pieces, strict=True)]
         ngrams = Batch.pack([_alone(text) for text in texts])
         back_K = torch.from_numpy(np.argsort(ngrams.order)).to(device)
-        other = Step(step.model, Packed(ngrams, device))
+        other = step.view(Packed(ngrams, device))
         names: dict[tuple[int, ...], int] = {}
         name_K = torch.tensor([names.setdefault(text, len(names)) for text in texts], device=device)
         equal_KK = (name_K[:, None] == name_K).fill_diagonal_(False)

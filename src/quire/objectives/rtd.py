@@ -115,11 +115,11 @@ class Rtd(Objective):
     def play(self, step: Step) -> Round:
         """Generate, replace, detect. Samples come from torch's generator, in evaluation too."""
         at_M, truth_M = step.asked(self.slot), step.answers(self.slot)
-        guesses_MV = Step(step.model, step.batch, by=GENERATOR).scores(GUESS, at_M)
+        guesses_MV = step.view(step.batch, by=GENERATOR).scores(GUESS, at_M)
         sampled_M = sampled(guesses_MV.detach())
         tokens_N = step.batch.tokens.index_copy(0, at_M, sampled_M)  # every mask is asked: none is left
         fake_N = torch.zeros_like(tokens_N, dtype=torch.bool).index_copy(0, at_M, sampled_M != truth_M)
-        view = Step(step.model, step.batch.showing(tokens_N))
+        view = step.view(step.batch.showing(tokens_N))
         view.encode()
         everywhere_N = torch.arange(len(tokens_N), device=tokens_N.device)
         return Round(guesses_MV, truth_M, view.scores(self.slot, everywhere_N), fake_N)

@@ -54,13 +54,13 @@ class Simcse(Objective):
             return {}
         was = step.model.training
         step.model.train()
-        one_KW, two_KW = self.views(Step(step.model, step.batch))
+        one_KW, two_KW = self.views(step.view(step.batch))
         step.model.train(was)
         return match_health(one_KW, two_KW)
 
     def views(self, step: Step) -> tuple[Tensor, Tensor]:
         """The vectors [K, W] of this pass and of another, of length 1."""
         at_K = step.asked(self.slot)
-        again = Step(step.model, step.batch.showing(step.batch.tokens))
+        again = step.view(step.batch.showing(step.batch.tokens))
         one_KW, two_KW = (F.normalize(view.scores(self.slot, at_K).float(), dim=-1) for view in (step, again))
         return one_KW, two_KW

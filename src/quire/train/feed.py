@@ -5,7 +5,7 @@ from typing import Protocol
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Vocab, World
-from quire.core.random import rng
+from quire.core.random import Rng, rng
 from quire.objectives import Objective
 from quire.text.packing import Chunks, Plan, SentencePairs
 
@@ -56,8 +56,7 @@ class Feed:
     def __init__(
         self, examples: Examples, objectives: Sequence[Objective], world: World, *, batch: int, seed: int
     ) -> None:
-        if len(objectives) > 1 and (alone := [objective.slot for objective in objectives if objective.alone]):
-            raise BadInput(f"objectives: {alone[0]} writes the texts anew, so that no other can ask; list it alone")
+        check_company(objectives)
         self.examples, self.objectives, self.world = examples, objectives, world
         self.size, self.seed = batch, seed
         self.plan = Plan(len(examples), seed=seed)
@@ -77,7 +76,17 @@ class Feed:
 
     def _made(self, epoch: int, index: int) -> Example:
         draw = rng(self.seed, "corrupt", epoch, index)
-        example = self.examples.example(index, epoch=epoch)
-        for objective in self.objectives:
-            example = objective.corrupt(example, self.world, draw)
-        return example
+        return corrupted(self.examples.example(index, epoch=epoch), self.objectives, self.world, draw)
+
+
+def check_company(objectives: Sequence[Objective]) -> None:
+    """BadInput where one that writes the texts anew is not alone."""
+    if len(objectives) > 1 and (alone := [objective.slot for objective in objectives if objective.alone]):
+        raise BadInput(f"objectives: {alone[0]} writes the texts anew, so that no other can ask; list it alone")
+
+
+def corrupted(example: Example, objectives: Sequence[Objective], world: World, rng: Rng) -> Example:
+    """The example once all objectives have damaged it and asked, in their order."""
+    for objective in objectives:
+        example = objective.corrupt(example, world, rng)
+    return example
