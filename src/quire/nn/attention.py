@@ -253,7 +253,7 @@ class Attention(nn.Module):
 
     def project(self, x_NW: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [N, H, D], ready to be mixed."""
-        q, k, v = self.qkv(x_NW).view(len(x_NW), 3, self.heads, -1).unbind(dim=1)  # [N, H, D]
+        q, k, v = self.qkv(x_NW).unflatten(1, (3, self.heads, -1)).unbind(dim=1)  # [N, H, D]
         if self.form is not None:
             q = torch.einsum("nhe,hde->nhd", q, self.form)
         if self.base is not None:

@@ -50,14 +50,13 @@ class DistanceBias(nn.Module):
 
     def biased(self, layout: Layout) -> Layout:
         """The layout with masks that hold the bias of each distance as well."""
-        made: dict[int, Tensor] = {}
+        longest = max((run.length for run in layout.runs), default=1)
+        far = torch.arange(1 - longest, longest, device=layout.positions.device)
+        place = torch.arange(longest, device=layout.positions.device)
+        bias_HLL = self(far)[:, place - place[:, None] + longest - 1]
 
-        def bias(run: Run) -> Tensor:
-            length = run.length
-            if length not in made:
-                far = torch.arange(1 - length, length, device=run.device)
-                place = torch.arange(length, device=run.device)
-                made[length] = self(far)[:, place - place[:, None] + length - 1]
-            return made[length] if isinstance(run.sees, Full) else made[length] + additive(run.sees, length, run.device)
+        def mask(run: Run) -> Tensor:
+            corner: Tensor = bias_HLL[:, : run.length, : run.length]  # distances know nothing of lengths
+            return corner if isinstance(run.sees, Full) else corner + additive(run.sees, run.length, run.device)
 
-        return layout.masked([bias(run) for run in layout.runs])
+        return layout.masked([mask(run) for run in layout.runs])
