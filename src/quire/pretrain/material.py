@@ -1,24 +1,21 @@
-"""Pre-training a recipe on a person's text: tokenizer, shards, model, run folder."""
+"""What a recipe is trained with, made from a person's text: tokenizer, shards, examples, model."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import chain, islice
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from quire.core.bodies import Bag, Lstm
-from quire.core.config import write_yaml
+from quire.core.bodies import Lstm
 from quire.core.errors import BadInput
 from quire.core.example import Vocab, World
-from quire.core.heads import BoundaryHead, ContextHead, TokenHead
-from quire.explain import load_vectors, write_vectors
+from quire.core.heads import BoundaryHead, TokenHead
 from quire.nn.characters import SPELLINGS
 from quire.nn.model import Model
 from quire.recipe import Recipe
@@ -27,16 +24,13 @@ from quire.text.context import ContextPairs
 from quire.text.grow import Fertility, extend, fertility, with_sentinels
 from quire.text.modes import Mixed
 from quire.text.packing import Chunks, SentencePairs
-from quire.text.records import iter_texts
 from quire.text.shards import Shards
 from quire.text.spelling import spellings
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import Segmenter, chinese, mostly_chinese
 from quire.train.feed import Corpus, Examples
-from quire.train.folder import prepared
-from quire.train.loop import Job, fit, planned, rehearse
+from quire.train.loop import Job, planned
 from quire.train.progress import Progress, Silent
-from quire.train.signals import StopRequest
 from quire.train.start import Base, started, widened
 from quire.train.weights import ModelFiles, save_model, standing
 
@@ -276,67 +270,3 @@ class Material:
                 extra=extra or {},
                 vocab=self.tokenizer.vocab,
             )
-
-
-def pretrain(
-    recipe: Recipe,
-    *,
-    corpus: Sequence[str | Path],
-    out: str | Path,
-    start: str | None = None,
-    text_column: str = "text",
-    seed: int = 0,
-    track: bool = False,
-    progress: Progress | None = None,
-    stop: StopRequest | None = None,
-) -> Path:
-    """Train `recipe` on the texts of `corpus`; returns the model folder in the run folder `out`.
-
-    With `start`, a model folder or the name of an embedded base, weights, tokenizer and architecture come from there
-    and the recipe gives the rest; heads go on where name and shape agree. Beside a model of words alone (word2vec)
-    stand their vectors, `vectors.txt`, in the format of `quire.explain.read_vectors`.
-    Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
-    A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
-    another run, and what the recipe cannot mean.
-    """
-    if start is not None:
-        recipe = recipe.model_copy(update={"base": start, "backbone": None})
-    data = recipe.data
-    by_language: Mapping[str, parallel.Texts] = {}
-    if data.shape == "streams":
-        by_language = parallel.named(corpus, data.languages, text_column=text_column)
-    elif data.languages:
-        by_language = parallel.columns(corpus, data.languages)
-    names = [parallel.split(source) if data.shape == "streams" else ("", source) for source in corpus]
-    hashes = [(f"{name}=" if name else "") + _sha256(Path(path)) for name, path in names]
-    identity = {"corpus": hashes, "text_column": text_column, "seed": seed}
-
-    def texts() -> Iterable[str]:
-        if by_language:
-            return chain.from_iterable(of_one() for of_one in by_language.values())
-        return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
-
-    with prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
-        material = Material(recipe, folder, texts, progress or Silent(), by_language)
-        job = material.job(seed=seed)
-        model = material.model(job)
-        rehearse(job)
-    fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
-    card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
-    material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)
-    if data.tokenizer.kind == "words" and _is_of_words(model):
-        write_vectors(folder / "vectors.txt", load_vectors(folder / "model"))
-    return folder / "model"
-
-
-def _is_of_words(model: Model) -> bool:
-    """Whether all that is learnt are two tables, of which the first is wanted: word2vec."""
-    return isinstance(model.spec, Bag) and any(isinstance(head, ContextHead) for head in model.head_specs.values())
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
