@@ -45,6 +45,17 @@ def corpora(wanted: Recipe, corpus: Path, folder: Path) -> list[str | Path]:
     return [corpus]
 
 
+def tasks(wanted: Recipe, folder: Path) -> dict[str, str | Path]:
+    """A file for each further task: of two kinds of text, and what each is called or turned into."""
+    files: dict[str, str | Path] = {}
+    for name, plan in wanted.tasks.items():
+        source, target = list(plan.model_dump(include={"source_column", "target_column"}).values())
+        rows = [f"{source},{target}", *["one two three,odd", "two four six,even"] * 20]
+        (folder / f"{name}.csv").write_text("\n".join(rows), encoding="utf-8")
+        files[name] = folder / f"{name}.csv"
+    return files
+
+
 @pytest.mark.parametrize("name", recipe.names())
 def test_a_recipe_survives_yaml_and_says_where_it_comes_from(name: str) -> None:
     found = recipe.load(name)
@@ -64,7 +75,9 @@ def test_a_recipe_trains_at_toy_size_and_its_loss_falls(name: str, corpus: Path,
     assert small.data.shape == full.data.shape
     assert small.data.tokenizer.kind == full.data.tokenizer.kind
     assert parse(Recipe, yaml.safe_load(write_yaml(small)), where="shrunk") == small
-    folder = pretrain(small, corpus=corpora(small, corpus, tmp_path), out=tmp_path / "run")
+    folder = pretrain(
+        small, corpus=corpora(small, corpus, tmp_path), tasks=tasks(small, tmp_path), out=tmp_path / "run"
+    )
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in log]
     assert len(losses) == small.train.steps
@@ -80,11 +93,12 @@ def test_a_recipe_that_is_stopped_and_goes_on_gives_the_same_weights(name: str, 
     small = recipe.load(name).shrunk()
     small = small.model_copy(update={"train": small.train.model_copy(update={"steps": 3, "checkpoint_every": 2})})
     texts, stop = corpora(small, corpus, tmp_path), StopRequest()
-    whole = pretrain(small, corpus=texts, out=tmp_path / "whole")
+    files = tasks(small, tmp_path)
+    whole = pretrain(small, corpus=texts, tasks=files, out=tmp_path / "whole")
     stop.note(15, None)
     with pytest.raises(Stopped, match="after step 1;"):
-        pretrain(small, corpus=texts, out=tmp_path / "parts", stop=stop)
-    parts = pretrain(small, corpus=texts, out=tmp_path / "parts")
+        pretrain(small, corpus=texts, tasks=files, out=tmp_path / "parts", stop=stop)
+    parts = pretrain(small, corpus=texts, tasks=files, out=tmp_path / "parts")
     assert (parts / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 

@@ -17,6 +17,7 @@ from quire.core.spec import Backbone, Count, Pool, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.paradigms.classify import Classify
+from quire.paradigms.plans import PairsPlan, TaskPlan
 from quire.text.context import ContextPlan
 from quire.text.cut import Cut
 from quire.text.modes import Mode
@@ -33,6 +34,11 @@ SIZES: Mapping[NetworkSize, tuple[int, int, int, int]] = {
     "medium": (8, 512, 8, 2048),
 }
 """Depth, width, heads and inner width, as in the small BERTs of Turc et al. 2019; a decoder is as deep."""
+
+
+TEXT = "corpus"
+"""What the recipe's own text is called among its tasks."""
+TASK_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 
 
 class TokenizerPlan(Settings):
@@ -137,6 +143,10 @@ class Recipe(Settings):
     backbone: Backbone | None = None
     data: DataPlan = DataPlan()
     objectives: tuple[Objective, ...] = (Mlm(),)
+    tasks: Mapping[Annotated[str, Field(pattern=TASK_NAME)], TaskPlan] = {}
+    """Further tasks on the same backbone, by name; each update of `train` is of one of them, or of the text."""
+    sampling: Sampling = Proportional()
+    """How often text and tasks have their turns."""
     strategy: Strategy = Full()
     train: TrainPlan
     finetune: FineTune | None = None
@@ -149,6 +159,11 @@ class Recipe(Settings):
             raise ValueError("give exactly one of base (start from weights) and backbone (start anew)")
         if not self.objectives:
             raise ValueError("objectives: needs at least one, for instance `- mlm`")
+        if TEXT in self.tasks:
+            raise ValueError(f"tasks: {TEXT!r} is what the recipe's own text is called; rename the task")
+        for name, plan in self.tasks.items():
+            if isinstance(plan, PairsPlan) and plan.prompt and self.data.cut == "tail":
+                raise ValueError(f"tasks.{name}: data.cut tail would cut the prompt away; take head or head+tail")
         if self.backbone and not all(self.backbone.keeps(mode.visibility(1)) for mode in self.data.modes):
             raise ValueError(
                 f"data.modes: {self.backbone.tells}, whatever a mode hides; leave them out, or take a Transformer"

@@ -18,7 +18,7 @@ from quire.core.errors import BadInput
 from quire.core.results import DataFacts, SplitFacts
 from quire.text.audit import Audit, Banned, audit
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
-from quire.text.rows import Source
+from quire.text.rows import Source, sha256
 from quire.text.split import split
 
 
@@ -202,10 +202,4 @@ def described(source: Source) -> str:
 
 def fingerprint(source: Source) -> str:
     """sha256 of a file, "" for a stream or a data set in memory."""
-    if not isinstance(source, str | Path) or str(source) == "-":
-        return ""
-    try:
-        with Path(source).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{source}: cannot be read: {error.strerror}") from error
+    return sha256(source) if isinstance(source, str | Path) and str(source) != "-" else ""

@@ -16,6 +16,9 @@ def pretrain(
         list[str], typer.Option(help="Text without labels, repeatable; NAME=FILE where the recipe has languages.")
     ],
     out: Out,
+    task: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE for each further task of the recipe, repeatable.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="A model folder, or minilm, to go on from.")] = None,
     text_column: Annotated[str, typer.Option(help="The column of a table that holds the text.")] = "text",
     changes: Changes = None,
@@ -23,16 +26,19 @@ def pretrain(
     track: Track = False,
 ) -> None:
     """Pre-train a recipe on text of your own."""
+    from quire.pretrain import files_of
     from quire.pretrain import pretrain as run
     from quire.recipe import load
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
 
+    wanted = load(recipe, changes=changes)
     with shown() as progress, stop_on_signal() as stop:
         model = run(
-            load(recipe, changes=changes),
+            wanted,
             corpus=tuple(corpus),
             out=out,
+            tasks=files_of(task or ()),
             start=start,
             text_column=text_column,
             seed=seed,
@@ -41,3 +47,5 @@ def pretrain(
             stop=stop,
         )
     typer.echo(f"The model lies in {model}")
+    for name in wanted.tasks:
+        typer.echo(f"The model of task {name} lies in {out / 'tasks' / name}")

@@ -11,8 +11,7 @@ from quire.core.config import Settings, parse
 from quire.core.example import World
 from quire.finetune.settings import FinetuneSettings
 from quire.finetune.splits import Splits
-from quire.paradigms.write import Write
-from quire.predict.writer import Text, Writer, Writing, task_of, writing_head
+from quire.predict.writer import Text, Writer, Writing, task_to_learn
 from quire.pretrain import Material
 from quire.score import require, score_texts, signature
 from quire.text.pairs import TextPair
@@ -23,7 +22,6 @@ from quire.train.progress import Progress
 from quire.train.safe import read_json, write_whole
 from quire.train.signals import StopRequest
 from quire.train.start import Base, started
-from quire.train.weights import ModelFiles
 
 RESULTS = "results.json"
 
@@ -74,7 +72,7 @@ class FineTuning:
             texts = [text for pair in splits.train for text in (pair.source, pair.target)]
             material = Material(settings.recipe, folder, lambda: texts, progress)
             files, tokenizer, where = material.files, material.tokenizer, ""
-        task = _task(files, where=where, smoothing=settings.smoothing)
+        task = task_to_learn(files, where=where, smoothing=settings.smoothing)
         plan = Writing(task=task, length=settings.length, cut=settings.cut, search=settings.search)
         plan.check_room(files.backbone)
         parts = planned([task], files.backbone, World(tokenizer.vocab, length=settings.length))
@@ -85,7 +83,8 @@ class FineTuning:
 
     def execute(self, stop: StopRequest | None) -> Outcome:
         """Train, save, and only then write for dev and test."""
-        task, dev = self.writer.plan.task, self.writer.examples(self.splits.dev)
+        plan = self.writer.plan
+        task, dev = plan.task, plan.examples(self.splits.dev, self.writer.tokenizer)
         plain = task.model_copy(update={"smoothing": 0.0})
         job = self.job()
         log = fit(
@@ -125,7 +124,7 @@ class FineTuning:
     def job(self) -> Job:
         """Some passes over the training pairs."""
         writer, settings = self.writer, self.settings
-        examples = writer.examples(self.splits.train)
+        examples = writer.plan.examples(self.splits.train, writer.tokenizer)
         steps = settings.epochs * -(-len(examples) // settings.train.batch)
         told = f"{self.splits.hashes['train']}/{writer.tokenizer.fingerprint}/{settings.length}/{settings.cut}"
         return Job(
@@ -152,13 +151,6 @@ class FineTuning:
             f"Fine-tuned with Quire from {origin}. On {len(self.splits.test)} test pairs of a private file: "
             f"{figures}.\n"
         )
-
-
-def _task(files: ModelFiles, *, where: str, smoothing: float) -> Write:
-    """What is learnt: with the head that writes already, or a new one where there is a decoder or nothing at all."""
-    if writing_head(files) is None and (files.backbone.decoder or not where):
-        return Write(by="decoder" if files.backbone.decoder else "body", smoothing=smoothing)
-    return task_of(files, where=where).model_copy(update={"parted": True, "smoothing": smoothing})
 
 
 def reopened(folder: Path) -> Outcome | None:

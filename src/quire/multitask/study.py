@@ -15,9 +15,9 @@ from quire.core.results import Arm, Study
 from quire.multitask.settings import HOW, TITLES, Way
 from quire.multitask.shop import Shop
 from quire.multitask.ways import Run, kept, trained
-from quire.nn.model import Model
 from quire.predict.network import Network
 from quire.train.safe import read_tensors
+from quire.train.start import alone
 
 Place: TypeAlias = tuple[Shop, Way]
 
@@ -87,9 +87,8 @@ def network_of(shop: Shop, name: str, path: Path) -> Network:
     """What labels a task's texts, from the weights that were kept, with its head called as everywhere."""
     ask, slot, data = shop.how.classify(shop.tasks[name].labels), shop.asks[name].slot, shop.recipe.data
     backbone = shop.material.files.backbone
-    model = Model(backbone, ask.parts(backbone, shop.world))
-    state = read_tensors(path)
-    model.load_state_dict({n.replace(f"heads.{slot}.", f"heads.{ask.slot}.", 1): t for n, t in state.items()})
+    head = ask.parts(backbone, shop.world)[ask.slot]
+    model = alone(backbone, head, read_tensors(path), slot=slot, name=ask.slot)
     return Network(model, ask, shop.material.tokenizer, length=data.length, how=data.cut)
 
 

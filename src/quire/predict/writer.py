@@ -38,6 +38,22 @@ class Writing(Settings):
     """Tokens of a source, special ones included, and of a target."""
     cut: Cut = "head"
     search: Search = Search(limit=64)
+    prompt: str = ""
+    """What stands before every source."""
+
+    def sources(self, texts: Sequence[str], tokenizer: Tokenizer) -> list[Passage]:
+        """Texts as they are read: behind the prompt, cut to what there is room for."""
+        room = self.length - self.task.specials
+        return [cut(p, limit=room, how=self.cut) for p in tokenizer.encode([self.prompt + text for text in texts])]
+
+    def examples(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> list[Example]:
+        """Pairs as examples to learn from."""
+        world, room = World(tokenizer.vocab, length=self.length), self.length - 1
+        targets = tokenizer.encode([pair.target for pair in pairs])
+        return [
+            self.task.format(source, target[:room], world, whole=len(target) <= room)
+            for source, target in zip(self.sources([p.source for p in pairs], tokenizer), targets, strict=True)
+        ]
 
     def check_room(self, backbone: Backbone) -> None:
         """BadInput where a source and its target are longer than the model's positions."""
@@ -135,7 +151,7 @@ class Writer:
         for number, text in enumerate(texts, start=1):
             if not text.strip():
                 raise BadInput(f"text {number} is empty: there is nothing to write for; give at least a word")
-        sources = self.tokenizer.encode(texts) if self.plan.task.goes_on else self._sources(texts)
+        sources = self.tokenizer.encode(texts) if self.plan.task.goes_on else self.plan.sources(texts, self.tokenizer)
         self._check_windows(sources)
         return [self.plan.task.format(source, None, self.world) for source in sources]
 
@@ -160,25 +176,12 @@ class Writer:
         cuts = [place for stop in self.plan.search.stop if (place := text.find(stop)) >= 0]
         return text[: min(cuts)] if cuts else text
 
-    def examples(self, pairs: Sequence[TextPair]) -> list[Example]:
-        """Pairs as examples to learn from."""
-        targets = self.tokenizer.encode([pair.target for pair in pairs])
-        room = self.plan.length - 1
-        return [
-            self.plan.task.format(source, target[:room], self.world, whole=len(target) <= room)
-            for source, target in zip(self._sources([pair.source for pair in pairs]), targets, strict=True)
-        ]
-
     def cut_share(self, texts: Sequence[str], *, targets: bool = False) -> float:
         """The share of texts that are longer than what is read; or of targets, than what is learnt of them."""
         if self.plan.task.goes_on:
             return 0.0
         room = self.plan.length - (1 if targets else self.plan.task.specials)
         return sum(len(passage) > room for passage in self.tokenizer.encode(texts)) / len(texts)
-
-    def _sources(self, texts: Sequence[str]) -> list[Passage]:
-        room = self.plan.length - self.plan.task.specials
-        return [cut(passage, limit=room, how=self.plan.cut) for passage in self.tokenizer.encode(texts)]
 
     def save(self, folder: Path, *, card: str) -> None:
         """Write a model folder that `quire.load_writer` opens."""
@@ -220,6 +223,14 @@ def task_of(files: ModelFiles, *, where: str) -> Write:
     if spec.of != "decoder":
         return Write(head=head, spec=spec, by="body", parted=False)
     return Write(head=head, spec=spec, parted=False, start=spec.start, opening=spec.start != "pad")  # T5 has no [CLS]
+
+
+def task_to_learn(files: ModelFiles, *, where: str, smoothing: float) -> Write:
+    """What is learnt from pairs: with the head that writes already, or a new one where there is a decoder or nothing
+    at all (`where` is empty)."""
+    if writing_head(files) is None and (files.backbone.decoder or not where):
+        return Write(by="decoder" if files.backbone.decoder else "body", smoothing=smoothing)
+    return task_of(files, where=where).model_copy(update={"parted": True, "smoothing": smoothing})
 
 
 def writing_head(files: ModelFiles) -> tuple[str, TokenHead] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -10,20 +9,21 @@ from pathlib import Path
 
 from quire.core.bodies import Bag
 from quire.core.config import write_yaml
-from quire.core.errors import BadInput
 from quire.core.heads import ContextHead
 from quire.explain import load_vectors, write_vectors
 from quire.nn.model import Model
+from quire.pretrain.further import files_of, further_tasks
 from quire.pretrain.material import LEAST_TOKENS, SPECIALS, Extension, Material
 from quire.recipe import Recipe
 from quire.text import parallel
 from quire.text.records import iter_texts
+from quire.text.rows import sha256
 from quire.train.folder import prepared
 from quire.train.loop import fit, rehearse
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
-__all__ = ["LEAST_TOKENS", "SPECIALS", "Extension", "Material", "pretrain"]
+__all__ = ["LEAST_TOKENS", "SPECIALS", "Extension", "Material", "files_of", "pretrain"]
 
 
 def pretrain(
@@ -31,6 +31,7 @@ def pretrain(
     *,
     corpus: Sequence[str | Path],
     out: str | Path,
+    tasks: Mapping[str, str | Path] | None = None,
     start: str | None = None,
     text_column: str = "text",
     seed: int = 0,
@@ -43,6 +44,7 @@ def pretrain(
     With `start`, a model folder or the name of an embedded base, weights, tokenizer and architecture come from there
     and the recipe gives the rest; heads go on where name and shape agree. Beside a model of words alone (word2vec)
     stand their vectors, `vectors.txt`, in the format of `quire.explain.read_vectors`.
+    Where the recipe has further tasks, `tasks` has a file for each, and `out/tasks/NAME` will be a model of that task.
     Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
     A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
     another run, and what the recipe cannot mean.
@@ -56,8 +58,10 @@ def pretrain(
     elif data.languages:
         by_language = parallel.columns(corpus, data.languages)
     names = [parallel.split(source) if data.shape == "streams" else ("", source) for source in corpus]
-    hashes = [(f"{name}=" if name else "") + _sha256(Path(path)) for name, path in names]
-    identity = {"corpus": hashes, "text_column": text_column, "seed": seed}
+    hashes = [(f"{name}=" if name else "") + sha256(path) for name, path in names]
+    further = further_tasks(recipe, {name: Path(path) for name, path in (tasks or {}).items()})
+    of_tasks = {"tasks": {task.name: sha256(task.path) for task in further}} if further else {}
+    identity = {"corpus": hashes, "text_column": text_column, "seed": seed, **of_tasks}
 
     def texts() -> Iterable[str]:
         if by_language:
@@ -65,13 +69,15 @@ def pretrain(
         return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
 
     with prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
-        material = Material(recipe, folder, texts, progress or Silent(), by_language)
+        material = Material(recipe, folder, texts, progress or Silent(), by_language, further)
         job = material.job(seed=seed)
         model = material.model(job)
         rehearse(job)
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
     material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)
+    for task in further:
+        task.save(model, material.tokenizer, folder / "tasks" / task.name, card=card)
     if data.tokenizer.kind == "words" and _is_of_words(model):
         write_vectors(folder / "vectors.txt", load_vectors(folder / "model"))
     return folder / "model"
@@ -80,11 +86,3 @@ def pretrain(
 def _is_of_words(model: Model) -> bool:
     """Whether all that is learnt are two tables, of which the first is wanted: word2vec."""
     return isinstance(model.spec, Bag) and any(isinstance(head, ContextHead) for head in model.head_specs.values())
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from quire.core.bodies import Lstm
 from quire.core.errors import BadInput
 from quire.core.example import Vocab, World
 from quire.core.heads import BoundaryHead, TokenHead
+from quire.core.spec import Backbone
 from quire.nn.characters import SPELLINGS
 from quire.nn.model import Model
-from quire.recipe import Recipe
+from quire.pretrain.further import Further
+from quire.recipe import TEXT, Recipe
 from quire.text import parallel, writing
 from quire.text.context import ContextPairs
 from quire.text.grow import Fertility, extend, fertility, with_sentinels
@@ -32,6 +34,7 @@ from quire.train.feed import Corpus, Examples
 from quire.train.loop import Job, planned
 from quire.train.progress import Progress, Silent
 from quire.train.start import Base, started, widened
+from quire.train.tasks import Task, Tasks
 from quire.train.weights import ModelFiles, save_model, standing
 
 LEAST_TOKENS = 200
@@ -67,6 +70,8 @@ class Material:
     texts: Callable[[], Iterable[str]]
     progress: Progress = field(default_factory=Silent)
     by_language: Mapping[str, parallel.Texts] = field(default_factory=dict)
+    further: Sequence[Further] = ()
+    """The tasks that the recipe names beside its text."""
 
     @cached_property
     def base(self) -> Base | None:
@@ -92,7 +97,7 @@ class Material:
         if not (home / "tokenizer_config.json").exists():  # the last file that loading needs
             self.progress.say("Training a tokenizer on the corpus")
             trained = Tokenizer.train(
-                self.texts(),
+                chain(self.texts(), *(task.texts for task in self.further)),
                 kind=plan.kind,
                 size=plan.size,
                 lowercase=plan.lowercase,
@@ -210,9 +215,22 @@ class Material:
         _ = self.files  # what it refuses is refused before the corpus is written
         world = self._world()
         examples = self._examples(world.vocab, seed)
-        plan = self.recipe.train
+        plan, objectives = self.recipe.train, self.recipe.objectives
+        if self.recipe.tasks:
+            examples = self._with_tasks(examples, world)
+            objectives = examples.objectives
         plan = plan.within(len(examples)) if steps is None else plan.model_copy(update={"steps": steps})
-        return Job(examples, self.recipe.objectives, world, plan, self.recipe.strategy, seed)
+        return Job(examples, objectives, world, plan, self.recipe.strategy, seed)
+
+    def _with_tasks(self, examples: Examples, world: World) -> Tasks:
+        """The recipe's text and its further tasks, which take turns."""
+        if missing := sorted(self.recipe.tasks.keys() - {task.name for task in self.further}):
+            raise BadInput(f"tasks.{missing[0]}: no file is given; `quire pretrain` takes one for each task, by name")
+        objectives = self.recipe.objectives
+        heads = {**self.files.heads, **planned(objectives, self.files.backbone, world)}
+        files = ModelFiles(self.files.backbone, {n: p for n, p in heads.items() if not isinstance(p, Backbone)}, {})
+        text = Task(TEXT, examples, objectives)
+        return Tasks((text, *(task.task(files, self.tokenizer) for task in self.further)), self.recipe.sampling)
 
     def _world(self) -> World:
         data = self.recipe.data

@@ -4,6 +4,7 @@ Every reader gives the same thing, named columns and rows with their place, so t
 """
 
 import csv
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -72,6 +73,15 @@ def read_table(source: Source) -> Table:
             raise BadInput(f"{source}: plain text has no columns, so no labels; give {', '.join(ENDINGS[:-1])}")
         case other:
             return _read_csv(str(source), read_lines(source), delimiter="," if other == ".csv" else "\t")
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file; BadInput where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def read_lines(source: str | Path) -> Iterator[Line]:

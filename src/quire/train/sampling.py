@@ -1,6 +1,6 @@
 """How often each of several tasks has its turn, from the number of its examples.
 
-p_k = n_k^alpha / sum over j of n_j^alpha
+p_k = min(n_k, limit)^alpha / sum over j of min(n_j, limit)^alpha
 
 Legend: K tasks, T updates.
 """
@@ -24,6 +24,9 @@ class Sampling(Component):
 
     home: ClassVar[str] = "quire.train.sampling"
 
+    limit: Size | None = None
+    """No task counts as larger, so that a corpus does not drown the rest (Raffel et al. 2020, section 3.5.2)."""
+
     def stages(self) -> int:
         """Parts of equal length that a run is cut into, each with its own exponent."""
         return 1
@@ -34,7 +37,7 @@ class Sampling(Component):
 
     def rates(self, sizes_K: Sequence[int], *, stage: int = 0) -> npt.NDArray[np.float64]:
         """p [K] of tasks with so many examples."""
-        sizes = np.array(sizes_K, dtype=np.float64)
+        sizes = np.minimum(np.array(sizes_K, dtype=np.float64), self.limit or np.inf)
         powers = (sizes / sizes.max()) ** self.exponent(stage)
         found: npt.NDArray[np.float64] = powers / powers.sum()
         return found

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
@@ -80,6 +81,14 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
             if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
                 torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
     return model.to(device())
+
+
+def alone(backbone: Backbone, head: HeadSpec, state: Mapping[str, Tensor], *, slot: str, name: str) -> Model:
+    """A body with one of the heads that stand on it: what is called `slot` in `state` gets another name."""
+    model = Model(backbone, {name: head})
+    renamed = {key.replace(f"heads.{slot}.", f"heads.{name}.", 1): tensor for key, tensor in state.items()}
+    model.load_state_dict({key: renamed[key] for key in model.state_dict()})
+    return model
 
 
 def _pools_otherwise(was: HeadSpec | None, part: HeadSpec | Backbone) -> bool:
