@@ -70,6 +70,7 @@ class Labelled(Further):
 
     @cached_property
     def records(self) -> list[Record]:
+        """The rows of the file."""
         return read_records(self.path, text_column=self.plan.text_column, label_column=self.plan.label_column)
 
     @property
@@ -102,6 +103,7 @@ class Pairs(Further):
 
     @cached_property
     def pairs(self) -> list[TextPair]:
+        """The rows of the file."""
         columns = {"source_column": self.plan.source_column, "target_column": self.plan.target_column}
         return read_pairs(self.path, **columns)
 
