@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from quire.core.bodies import Bag
 from quire.core.example import Batch, Example, World
 from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
-from quire.train.machine import cores, counted, matrix_peak, processor
+from quire.train.machine import cores, counted, matrix_peak, processor, threads_for
 
 
 def test_flops_are_counted_forward_and_backward(world: World) -> None:
@@ -43,3 +44,17 @@ def test_lstms_count_whether_fused_or_not(lengths: list[int]) -> None:
     """torch fuses those over sequences of equal length."""
     lstm, read = torch.nn.LSTM(5, 7), torch.nn.utils.rnn.pack_sequence([torch.ones(n, 5) for n in lengths])
     assert counted(lambda: lstm(read))[1] == 2 * sum(lengths) * 4 * 7 * (5 + 7)
+
+
+@pytest.mark.parametrize(("spec", "threads"), [(Bag(vocab=9), 1), (Backbone(vocab=9), 2)])
+def test_a_bag_is_trained_by_one_thread_and_others_keep_theirs(spec: Backbone, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads_for(spec):
+            assert torch.get_num_threads() == threads
+        with pytest.raises(KeyError), threads_for(spec):
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -24,7 +24,7 @@ from quire.objectives import Objective
 from quire.train import checkpoint
 from quire.train.feed import Examples, Feed
 from quire.train.log import Events, Log
-from quire.train.machine import counted, matrix_peak
+from quire.train.machine import counted, matrix_peak, threads_for
 from quire.train.optim import Optimizer, TrainPlan, by_rows
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
@@ -113,11 +113,11 @@ def fit(
     `track` also writes TensorBoard events to the folder.
     Raises Stopped when `stop` was requested (state saved) and Diverged when the loss is not finite.
     """
-    run = _Run(model, job, folder, track=track)
-    start = run.resume()
     progress = progress or Silent()
-    progress.start(title, job.plan.steps, start)
-    with torch.random.fork_rng(devices=[]):
+    with threads_for(model.spec), torch.random.fork_rng(devices=[]):
+        run = _Run(model, job, folder, track=track)
+        start = run.resume()
+        progress.start(title, job.plan.steps, start)
         if start < job.plan.steps:
             run.price(start)
         for t in range(start, job.plan.steps):

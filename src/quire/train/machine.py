@@ -3,12 +3,16 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import torch
+
+from quire.core.bodies import Bag
+from quire.core.spec import Backbone
 
 Result = TypeVar("Result")
 Shape: TypeAlias = torch.Size
@@ -24,6 +28,19 @@ def matrix_peak(threads: int, size: int = 1024, seconds: float = 0.2) -> float:
         torch.mm(a, b)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+@contextmanager
+def threads_for(backbone: Backbone) -> Iterator[None]:
+    """One thread for a bag of words, whose products are so small that a second thread is only waited for: on a busy
+    machine that made word vectors ten times as slow (benchmarks/vectors.md). All that torch has for other bodies."""
+    before = torch.get_num_threads()
+    try:
+        if isinstance(backbone, Bag):
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device() -> torch.device:
