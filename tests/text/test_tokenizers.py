@@ -120,12 +120,16 @@ def test_a_persons_text_never_becomes_a_special_token(kind: Kind) -> None:
     assert not banned & {token for passage in tokens for token in passage.tokens.tolist()}
 
 
-def test_a_model_that_spells_a_special_token_from_letters_gets_unknown_instead() -> None:
+def test_a_special_token_that_a_model_spells_from_letters_stays_letters_or_is_unknown() -> None:
     backend = Backend(models.Unigram([("<unk>", 0.0), ("<pad>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("<mask>", 0.0),
                                       ("a", -1.0), ("<", -1.0)], unk_id=0))  # fmt: skip
     backend.add_special_tokens(["<unk>", "<pad>", "<s>", "</s>", "<mask>"])
     ours = Tokenizer._of(backend, dict.fromkeys(("pad", "unk", "cls", "sep", "mask")), None, "here")
-    assert ours.encode(["a<s>a"])[0].tokens.tolist() == [5, 0, 5]
+    assert ours.encode(["a<s>a"])[0].tokens.tolist() == [5, 6, 0, 5]
+    vocab = {token: i for i, token in enumerate(["<unk>", "<pad>", "<s>", "</s>", "<mask>", "<", "s", ">", "<s"])}
+    backend = Backend(models.BPE(vocab, [("<", "s"), ("<s", ">")], unk_token="<unk>"))
+    ours = Tokenizer._of(backend, dict.fromkeys(("pad", "unk", "cls", "sep", "mask")), None, "here")
+    assert ours.encode(["s<s>s"])[0].tokens.tolist() == [6, 0, 6]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,16 +1,13 @@
-"""The `tokenizers` library's objects: read from a model folder, or trained on text."""
+"""The `tokenizers` library's objects: BERT's, and what is trained on text."""
 
 import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import repeat
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
-
-from quire.core.errors import BadInput
 
 Kind: TypeAlias = Literal["wordpiece", "bpe", "unigram", "words"]
 
@@ -30,96 +27,56 @@ STOPS = ".!?。！？"
 LONGEST_WORD = 100  # characters; a longer word is unknown to WordPiece (BERT's own limit)
 
 
-def read(folder: Path) -> tuple[Backend, dict[str, Any]]:
-    """The tokenizer of a model folder (`tokenizer.json`, else BERT's `vocab.txt`) and its configuration."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; expected a model folder with tokenizer.json or vocab.txt")
-    config = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
-    if (path := folder / "tokenizer.json").is_file():
-        text = path.read_bytes()
-        try:
-            backend = Backend.from_str(text.decode("utf-8"))
-        except Exception as error:  # the library raises bare Exception
-            raise BadInput(f"{path}: not a readable tokenizer: {str(error)[:200]}") from error
-    elif (path := folder / "vocab.txt").is_file():
-        backend = wordpiece(_vocabulary(path), config)
-    else:
-        raise BadInput(f"{folder}: no tokenizer.json and no vocab.txt; copy one from the model's source")
-    backend.no_truncation()
-    backend.no_padding()
-    return backend, config
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise BadInput(f"{path}: expected a JSON object")
-    return data
-
-
-def _vocabulary(path: Path) -> dict[str, int]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: U+2028 and U+0085 are tokens of some
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 at byte {error.start}") from error
-    return {token: i for i, token in enumerate(lines[:-1] if lines[-1] == "" else lines)}
-
-
-def token_of(config: Mapping[str, Any], role: str) -> str | None:
-    """The name which `tokenizer_config.json` gives a role, written plainly or as an added token."""
-    entry = config.get(f"{role}_token")
-    return entry.get("content") if isinstance(entry, dict) else entry
-
-
 def assigned(names: Mapping[str, str | None], known: Container[str]) -> dict[str, str]:
     """The token of each role, from the names of a configuration or those that are usual; it need not be known.
 
-    Where no token begins a text and none is a mask, it is a generator's vocabulary, which has no role `mask`: what ends
-    a text also pads, and begins it, unless the padding does (T5).
+    Where no token begins a text, or one is named `bos` and none `cls`, and none is a mask, it is a generator's
+    vocabulary, which has no role `mask`: what ends a text also pads, and begins it, unless the padding does (T5).
     """
     found = {r: names.get(r) or next((t for t in usual if t in known), usual[0]) for r, usual in ROLES.items()}
     lacking = {role for role, token in found.items() if not names.get(role) and token not in known}
     every = ALL_PURPOSES if ALL_PURPOSES in known else None
     pad, unk, sep = (None if role in lacking else found[role] for role in ("pad", "unk", "sep"))
     end = sep or names.get("eos") or every or unk
-    if end is None or not lacking >= {"cls", "mask"}:
+    begun = "cls" in lacking or (names.get("bos") and not names.get("cls"))
+    if end is None or "mask" not in lacking or not begun:
         return found
     return {"pad": pad or end, "unk": unk or end, "cls": names.get("bos") or every or pad or end, "sep": end}
 
 
-def wordpiece(vocab: dict[str, int], config: Mapping[str, Any]) -> Backend:
-    """BERT's tokenizer over `vocab`, with the settings and defaults of transformers' BertTokenizer."""
-    tokens = {role: token_of(config, role) or names[0] for role, names in ROLES.items()}
-    model = models.WordPiece(vocab, unk_token=tokens["unk"], max_input_chars_per_word=LONGEST_WORD)
-    backend = _cut_as_bert(Backend(model), config)
+def wordpiece(
+    vocab: dict[str, int],
+    *,
+    unk: str = "[UNK]",
+    lowercase: bool = True,
+    strip_accents: bool | None = None,
+    han_alone: bool = True,
+) -> Backend:
+    """BERT's tokenizer over `vocab`, with the defaults of transformers' BertTokenizer, and no special tokens yet."""
+    model = models.WordPiece(vocab, unk_token=unk, max_input_chars_per_word=LONGEST_WORD)
+    backend = cut_as_bert(Backend(model), lowercase=lowercase, strip_accents=strip_accents, han_alone=han_alone)
     backend.decoder = decoders.WordPiece(prefix="##")
-    return _with_specials(backend, [token for token in tokens.values() if token in vocab], tokens["cls"], tokens["sep"])
+    return backend
 
 
-def _cut_as_bert(backend: Backend, config: Mapping[str, Any]) -> Backend:
+def cut_as_bert(
+    backend: Backend, *, lowercase: bool, strip_accents: bool | None = None, han_alone: bool = True
+) -> Backend:
     """Words end at blanks, punctuation and Han characters, each of which stands alone."""
     backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-        strip_accents=config.get("strip_accents"),
-        lowercase=config.get("do_lower_case", True),
+        clean_text=True, handle_chinese_chars=han_alone, strip_accents=strip_accents, lowercase=lowercase
     )
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return backend
 
 
-def _with_specials(backend: Backend, specials: list[str], cls: str, sep: str) -> Backend:
-    backend.add_special_tokens(specials)
-    ids = [(token, backend.token_to_id(token)) for token in (cls, sep)]
-    if all(i is not None for _, i in ids):
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{cls}:0 $A:0 {sep}:0", pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1", special_tokens=ids
-        )
+def _with_specials(backend: Backend) -> Backend:
+    """BERT's special tokens, and how they stand around a text."""
+    backend.add_special_tokens(BERT_NAMES)
+    ids = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=ids
+    )
     return backend
 
 
@@ -154,12 +111,12 @@ def train(texts: Iterable[str], *, kind: Kind, size: int, lowercase: bool, least
     else:
         make = {"wordpiece": _train_wordpiece, "bpe": _train_bpe, "words": _train_words}[kind]
         backend = make(texts, size, lowercase, least)
-    return _with_specials(backend, BERT_NAMES, "[CLS]", "[SEP]")
+    return _with_specials(backend)
 
 
 def _train_words(texts: Iterable[str], size: int, lowercase: bool, least: int) -> Backend:
     """Whole words, the most frequent first; what is left is unknown."""
-    backend = _cut_as_bert(Backend(models.WordLevel(unk_token="[UNK]")), {"do_lower_case": lowercase})
+    backend = cut_as_bert(Backend(models.WordLevel(unk_token="[UNK]")), lowercase=lowercase)
     trainer = trainers.WordLevelTrainer(
         vocab_size=size, special_tokens=BERT_NAMES, min_frequency=least, show_progress=False
     )
@@ -169,7 +126,7 @@ def _train_words(texts: Iterable[str], size: int, lowercase: bool, least: int) -
 
 def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool, least: int) -> Backend:
     """The library numbers the `##` letters in hash order; naming them, sorted, beforehand makes it deterministic."""
-    empty = wordpiece({token: i for i, token in enumerate(BERT_NAMES)}, {"do_lower_case": lowercase})
+    empty = wordpiece({token: i for i, token in enumerate(BERT_NAMES)}, lowercase=lowercase)
     counts = word_counts(empty, texts)
     letters, inside = _alphabet(counts, size - len(BERT_NAMES))
     learner = Backend(models.WordPiece(unk_token="[UNK]"))
@@ -183,7 +140,7 @@ def _train_wordpiece(texts: Iterable[str], size: int, lowercase: bool, least: in
         show_progress=False,
     )
     learner.train_from_iterator(_repeated(counts), trainer)
-    return wordpiece(learner.get_vocab(), {"do_lower_case": lowercase})
+    return wordpiece(learner.get_vocab(), lowercase=lowercase)
 
 
 def _alphabet(counts: Counter[str], room: int) -> tuple[list[str], list[str]]:

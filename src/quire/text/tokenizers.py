@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding
+from tokenizers import Encoding, models
 from tokenizers import Tokenizer as Backend
 
 from quire.core.errors import BadInput
 from quire.core.example import Bools, Ints, Passage, Vocab
-from quire.text import backends, words
+from quire.text import backends, opening, words
 from quire.text import sentinels as marks
 from quire.text.backends import Kind
 from quire.text.words import Segmenter
+
+HIDDEN = "\U0010ffff" * 4
+"""Before the name of a piece that no text may spell: characters that Unicode promises never to assign."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +44,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """From `tokenizer.json`, or `vocab.txt` of the BERT family; truncation and padding in it are switched off."""
-        backend, config = backends.read(folder)
-        names = {role: backends.token_of(config, role) for role in (*backends.ROLES, "bos", "eos")}
-        limit = config.get("model_max_length")
-        longest = limit if isinstance(limit, int) and limit < 1_000_000 else None  # transformers writes 1e30 for none
-        return cls._of(backend, names, longest, str(folder))
+        """From any of the files that `quire.text.opening` knows; truncation and padding in it are switched off."""
+        backend, names, config = opening.read(folder)
+        return cls._of(backend, names, config.longest, str(folder))
 
     @classmethod
     def train(
@@ -75,7 +76,7 @@ class Tokenizer:
         return cls._of(backend, dict.fromkeys(backends.ROLES), longest, "the trained tokenizer")
 
     @classmethod
-    def _of(cls, backend: Backend, names: dict[str, str | None], longest: int | None, where: str) -> Tokenizer:
+    def _of(cls, backend: Backend, names: Mapping[str, str | None], longest: int | None, where: str) -> Tokenizer:
         known = backend.get_vocab(with_added_tokens=True)
         found = backends.assigned(names, known)
         for role, name in found.items():
@@ -110,24 +111,55 @@ class Tokenizer:
         texts = list(texts)
         _valid(texts)
         if segment is None and self._first is not None:  # no need of offsets: much faster
-            ids = [self._ids(found) for found in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+            ids = [self._ids(found) for found in self._reader.encode_batch_fast(texts, add_special_tokens=False)]
             return [Passage(tokens, self._first[tokens]) for tokens in ids]
-        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        found = self._reader.encode_batch(texts, add_special_tokens=False)
         if segment is None:
             return [Passage(self._ids(encoding), _word_starts(encoding)) for encoding in found]
         pairs = zip(found, texts, strict=True)
         return [Passage(self._ids(e), words.starts(e.offsets, text, segment)) for e, text in pairs]
+
+    def encode_marked(self, texts: Iterable[str]) -> list[Passage]:
+        """The same, but a special token that is spelled out in a text, as in "Paris is in [MASK].", is that token.
+
+        This is what transformers makes of any text. It is for texts that the program writes: see decision 0003.
+        """
+        texts = list(texts)
+        _valid(texts)
+        found = self._marked.encode_batch(texts, add_special_tokens=False)
+        return [Passage(np.array(e.ids, dtype=np.int64), _word_starts(e)) for e in found]
 
     def located(self, texts: Iterable[str]) -> list[tuple[Ints, Ints]]:
         """Tokens [L] without special ones, and the characters of the text that each stands for [L, 2]: first, past
         last."""
         texts = list(texts)
         _valid(texts)
-        found = self.backend.encode_batch(texts, add_special_tokens=False)
+        found = self._reader.encode_batch(texts, add_special_tokens=False)
         return [(self._ids(e), np.array(e.offsets, dtype=np.int64).reshape(-1, 2)) for e in found]
 
     def _ids(self, encoding: Encoding) -> Ints:
         return self._plain[np.array(encoding.ids, dtype=np.int64)]
+
+    @cached_property
+    def _reader(self) -> Backend:
+        """What reads a person's text. A unigram model has its special tokens among its pieces, and would spell "</s>"
+        from a text's letters; so it reads with these pieces out of reach, as the sentencepiece library does."""
+        spec = self._spec["model"]
+        if spec["type"] != "Unigram":
+            return self.backend
+        names = (HIDDEN + p if i in self.vocab.special else p for i, (p, _) in enumerate(spec["vocab"]))
+        pieces = [(name, score) for name, (_, score) in zip(names, spec["vocab"], strict=True)]
+        reader = copy(self.backend)
+        reader.model = models.Unigram(pieces, unk_id=spec["unk_id"], byte_fallback=spec["byte_fallback"])
+        reader.encode_special_tokens = True
+        return reader
+
+    @cached_property
+    def _marked(self) -> Backend:
+        marked = copy(self.backend)
+        marked.model = self.backend.model  # a copy goes through JSON, which rounds scores
+        marked.encode_special_tokens = False
+        return marked
 
     @cached_property
     def _plain(self) -> Ints:
