@@ -20,6 +20,7 @@ LAYERS = list(torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)))
 KINDS: list[dict[str, Any]] = [
     {"depth": 2, "heads": 2, "ffn": 9, "norm_first": True, "embedding": 6},
     {"kind": "star", "depth": 3, "heads": 2},
+    {"kind": "bottleneck", "depth": 2, "heads": 2, "bottleneck": 2, "embedding": 3},
     {"kind": "lstm", "directions": "apart", "embedding": 4},
     {"kind": "cnn", "depth": 2},
     {"kind": "tree"},

@@ -42,6 +42,9 @@ class Sizes:
     sinusoidal: bool = False
     reach: int = 2
     every: int = 2
+    trigrams: bool = True
+    apart: bool = True
+    pooled: bool = True
     key: int = 0
 
     @property
@@ -64,10 +67,13 @@ SIZES = st.builds(
     sinusoidal=st.booleans(),
     reach=st.integers(1, 4),
     every=st.integers(1, 3),
+    trigrams=st.booleans(),
+    apart=st.booleans(),
+    pooled=st.booleans(),
     key=st.integers(0, 99),
 )
 FEW = settings(max_examples=8)
-FAMILIES = ("Bert", "Roberta", "Albert", "Electra", "DistilBert", "MPNet", "ModernBert", "XLM", "XLNet")
+FAMILIES = ("Bert", "Roberta", "Albert", "Electra", "DistilBert", "MPNet", "MobileBert", "ModernBert", "XLM", "XLNet")
 UNTYPED = ("DistilBert", "MPNet", "ModernBert")
 TASKS = {"XLM": "WithLMHeadModel", "XLNet": "LMHeadModel"}
 
@@ -110,6 +116,18 @@ def _config(family: str, sizes: Sizes) -> Any:
             "num_hidden_groups": 1 if sizes.shared else sizes.depth,
         },
         "MPNet": {**bert, "max_position_embeddings": POSITIONS + PAD + 1},
+        "MobileBert": {  # all of its norms have 1e-5 where they are norms
+            **bert,
+            "hidden_size": sizes.width + sizes.embedding,
+            "intra_bottleneck_size": sizes.width,
+            "embedding_size": sizes.embedding,
+            "num_feedforward_networks": sizes.every,
+            "trigram_input": sizes.trigrams,
+            "use_bottleneck_attention": not sizes.apart,
+            "key_query_shared_bottleneck": sizes.apart,
+            "normalization_type": "layer_norm" if sizes.eps == 1e-5 else "no_norm",
+            "classifier_activation": sizes.pooled,
+        },
         "DistilBert": {
             "dim": sizes.width,
             "n_layers": sizes.depth,
@@ -164,6 +182,8 @@ class Twin:
         self.family = family
         self.fixed = "transformer.position_embeddings.weight" if family == "XLM" and sizes.sinusoidal else ""
         self.theirs = drawn(getattr(transformers, family + task)(config), sizes.key, but=self.fixed)
+        if family == "MobileBert":  # shows the padding to the last token
+            self.theirs.get_input_embeddings().weight.data[PAD] = 0
         self.model = mirrored(self.theirs)
         self.examples = _examples(sizes)
         self.batch = Batch.pack(self.examples)
@@ -257,7 +277,7 @@ def test_replaced_tokens(sizes: Sizes) -> None:
     twin.same_gradients(F.binary_cross_entropy_with_logits(scores, twin.step.answers("rtd").float()), theirs.loss)
 
 
-@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "DistilBert", "MPNet"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert", "DistilBert", "MPNet", "MobileBert"])
 @given(sizes=SIZES)
 @FEW
 def test_classes(family: str, sizes: Sizes) -> None:
@@ -269,7 +289,11 @@ def test_classes(family: str, sizes: Sizes) -> None:
 
 @pytest.mark.parametrize(
     ("family", "label", "scores"),
-    [("Bert", "next_sentence_label", "seq_relationship_logits"), ("Albert", "sentence_order_label", "sop_logits")],
+    [
+        ("Bert", "next_sentence_label", "seq_relationship_logits"),
+        ("MobileBert", "next_sentence_label", "seq_relationship_logits"),
+        ("Albert", "sentence_order_label", "sop_logits"),
+    ],
 )
 @given(sizes=SIZES)
 @FEW

@@ -22,11 +22,17 @@ FIELDS: dict[str, dict[str, Any]] = {
     "transformer": {"heads": 2, "ffn": 20},
     "star": {"heads": 2},
     "bag": {"positions": 512},
+    "bottleneck": {"depth": 2, "embedding": 5, "bottleneck": 6, "heads": 2, "ffn": 7},
     **{kind: {"segments": 2} for kind in ("cnn", "lstm", "tree", "hierarchical")},
 }
 OF: tuple[type[Component], ...] = (Objective, Paradigm)
 MEMBERS = [pytest.param(kind, name, id=name) for kind in OF for name in catalogue(kind)]
-LEFT_TO_RIGHT = {"transformer": {}, "lstm": {"directions": "forward"}, "bag": {}}
+LEFT_TO_RIGHT: dict[str, dict[str, Any]] = {
+    "transformer": {},
+    "lstm": {"directions": "forward"},
+    "bag": {},
+    "bottleneck": {"trigrams": False},
+}
 
 
 def body(kind: str, **changes: object) -> Backbone:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.train.folders import BERT, POOLER, QUIET, VOCAB, same, save, there_and_back
 
-from quire.core.bodies import Star
+from quire.core.bodies import Bottleneck, Star
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Passage, Vocab
 from quire.core.heads import (
@@ -34,6 +34,7 @@ MODERN = Backbone(
     rotary_base=160_000, rotary_base_local=10_000,
 )  # fmt: skip
 LINGUAL = Backbone(vocab=37, depth=3, width=12, heads=3, ffn=48, positions=11, segments=0, languages=3)
+MOBILE = Bottleneck(vocab=37, depth=3, width=12, heads=3, ffn=20, positions=11, bottleneck=9, embedding=5)
 MPNET = BERT.model_copy(update={"position": "learned_bucketed", "segments": 0})
 RELATIVE = BERT.model_copy(update={"position": "relative", "embedding_norm": False})
 BACKBONES: dict[str, tuple[Backbone, str]] = {
@@ -50,6 +51,15 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "ModernBERT, rare global": (MODERN.model_copy(update={"global_every": 9}), "modernbert"),
     "ModernBERT with RMSNorm": (MODERN.model_copy(update={"norm": "rms"}), "quire"),
     "ModernBERT with shared blocks": (MODERN.model_copy(update={"groups": 1}), "quire"),
+    "MobileBERT": (MOBILE, "mobilebert"),
+    "MobileBERT without segments": (MOBILE.model_copy(update={"segments": 0}), "mobilebert"),
+    "MobileBERT, tiny": (MOBILE.model_copy(update={"apart": False, "feeds": 1, "trigrams": False}), "mobilebert"),
+    "MobileBERT with norms": (MOBILE.model_copy(update={"norm": "layer", "norm_eps": 1e-5}), "mobilebert"),
+    "MobileBERT with other norms": (MOBILE.model_copy(update={"norm": "layer"}), "quire"),
+    "MobileBERT with RMSNorm": (MOBILE.model_copy(update={"norm": "rms"}), "quire"),
+    "MobileBERT without biases": (MOBILE.model_copy(update={"bias": False}), "quire"),
+    "MobileBERT with a wide table": (MOBILE.model_copy(update={"embedding": 12}), "quire"),
+    "BERT that only scales": (BERT.model_copy(update={"norm": "affine"}), "quire"),
     "MPNet, token 1 not the padding": (MPNET, "quire"),
     "XLM": (LINGUAL, "xlm"),
     "XLM, sinusoids": (LINGUAL.model_copy(update={"position": "sinusoidal"}), "xlm"),
@@ -146,7 +156,11 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 11, "pad_token_id": 0,
 }  # fmt: skip
 OTHER: dict[str, Any] = {"vocab_size": 37, "pad_token_id": 0}
+XLM_SIZES = {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3}
+XLNET_SIZES = {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}
 DISTIL = {**OTHER, "dim": 15, "n_layers": 3, "n_heads": 3, "hidden_dim": 20, "max_position_embeddings": 11}
+MOBILE_SIZES = {**SIZES, "embedding_size": 5, "intra_bottleneck_size": 9}
+TINY = {"use_bottleneck_attention": True, "key_query_shared_bottleneck": False, "num_feedforward_networks": 2}
 THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("RobertaForMaskedLM", SIZES),
     ("AlbertForPreTraining", {**SIZES, "embedding_size": 8}),
@@ -154,9 +168,15 @@ THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("ElectraForPreTraining", {**SIZES, "embedding_size": 8}),
     ("ElectraForMaskedLM", {**SIZES, "embedding_size": 12}),
     ("ModernBertForMaskedLM", {**SIZES, "local_attention": 4}),
-    ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "n_langs": 3}),
-    ("XLMWithLMHeadModel", {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3, "sinusoidal_embeddings": True}),
-    ("XLNetLMHeadModel", {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}),
+    ("MobileBertModel", MOBILE_SIZES),
+    ("MobileBertModel", {**MOBILE_SIZES, "classifier_activation": False}),
+    ("MobileBertForMaskedLM", MOBILE_SIZES),
+    ("MobileBertForPreTraining", MOBILE_SIZES),
+    ("MobileBertForPreTraining", {**MOBILE_SIZES, "classifier_activation": False, "num_feedforward_networks": 1}),
+    ("MobileBertForSequenceClassification", {**MOBILE_SIZES, **TINY}),
+    ("XLMWithLMHeadModel", {**XLM_SIZES, "n_langs": 3}),
+    ("XLMWithLMHeadModel", {**XLM_SIZES, "sinusoidal_embeddings": True}),
+    ("XLNetLMHeadModel", XLNET_SIZES),
     ("DistilBertModel", DISTIL),
     ("DistilBertForMaskedLM", DISTIL),
     ("DistilBertForSequenceClassification", DISTIL),
@@ -177,8 +197,12 @@ def test_a_folder_of_transformers_is_a_start_and_goes_back(tmp_path: Path, name:
 
 
 TOKEN, PLAIN, PAIR = TokenHead(), TokenHead(transform=False), SequenceHead(outputs=2)
+BARE = SequenceHead(outputs=2, activation="none")
 OURS: list[tuple[str, dict[str, HeadSpec], str, str]] = [
     ("BERT", {"mlm": TOKEN, "pair": PAIR}, "AutoModelForPreTraining", "prediction_logits"),
+    ("MobileBERT", {"mlm": TOKEN, "pair": BARE}, "AutoModelForPreTraining", "prediction_logits"),
+    ("MobileBERT, tiny", {"pair": BARE}, "AutoModelForNextSentencePrediction", "logits"),
+    ("MobileBERT with norms", {"classify": PAIR}, "AutoModelForSequenceClassification", "logits"),
     ("ALBERT", {"mlm": TOKEN, "pair": PAIR}, "AutoModelForPreTraining", "prediction_logits"),
     ("ALBERT", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
     ("narrow tables", {"mlm": TOKEN}, "AutoModelForMaskedLM", "logits"),
@@ -209,10 +233,13 @@ def test_transformers_opens_what_we_write_and_computes_the_same(
     ours.load_state_dict(state)
     passage = Passage(np.array([7, 8, 9, 10, 11, 12]), np.ones(6, dtype=bool))
     packed = Packed(Batch.pack([Example.of(VOCAB, passage)]))
-    scores = Step(ours.eval(), packed).scores(next(iter(heads)), torch.arange(8))
+    first = next(iter(heads))
+    places = torch.arange(1 if isinstance(heads[first], SequenceHead) else 8)
+    scores = Step(ours.eval(), packed).scores(first, places)
     more = {"langs": torch.zeros(1, 8, dtype=torch.int64)} if backbone.languages else {}
     answered = getattr(opened.eval()(input_ids=packed.tokens[None], **more), logits)
-    torch.testing.assert_close(scores, answered[0], atol=1e-4, rtol=1e-4)  # states of unit normal weights are large
+    found = answered if len(places) == 1 else answered[0]
+    torch.testing.assert_close(scores, found, atol=1e-4, rtol=1e-4)  # states of unit normal weights are large
 
 
 @QUIET
@@ -276,6 +303,7 @@ def test_a_model_that_pads_with_token_1_is_mpnets(
     assert heads or same(files.pooler, POOLER)
 
 
+MOBILEBERT = {"model_type": "mobilebert", **MOBILE_SIZES}
 MODERNBERT = {"model_type": "modernbert", **SIZES}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**MODERNBERT, "hidden_activation": "tanh"}, "hidden_activation 'tanh' is not supported; known: gelu, "),
@@ -285,17 +313,24 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**MODERNBERT, "layer_types": ["sliding_attention", "full_attention"]}, "layer_types: only a global layer and"),
     ({**MODERNBERT, "layer_types": 3}, "a value of another type than expected"),
     ({**MODERNBERT, "rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type 'yarn' is not supported"),
+    ({**MOBILEBERT, "normalization_type": "rms"}, "normalization_type 'rms' is not supported; known: no_norm, layer_n"),
+    ({**MOBILEBERT, "normalization_type": "layer_norm"}, "layer_norm_eps is not 1e-5"),
+    ({**MOBILEBERT, "key_query_shared_bottleneck": False}, "neither use_bottleneck_attention nor key_query_shared_bo"),
+    ({**MOBILEBERT, "use_bottleneck": False}, "use_bottleneck False is not supported, only True"),
+    ({**MOBILEBERT, "embedding_size": 12}, "embedding_size is not less than hidden_size"),
+    ({**MOBILEBERT, "num_feedforward_networks": 10**9}, "feeds: .* less than or equal to 16"),
+    ({**MOBILEBERT, "intra_bottleneck_size": 10}, "width 10 is not a multiple of heads 3"),
     ({"model_type": "albert", **SIZES, "inner_group_num": 2}, "inner_group_num 2 is not supported, only 1"),
     ({"model_type": "albert", **SIZES, "embedding_size": 12}, "embedding_size is hidden_size"),
     ({"model_type": "albert", **SIZES, "num_hidden_groups": 2}, "depth 3 is not a multiple of groups 2"),
     ({"model_type": "electra", **SIZES, "hidden_act": "relu"}, "hidden_act 'relu' is not supported"),
     ({"model_type": "electra", **SIZES, "position_embedding_type": "relative_key"}, "'relative_key' is not supported"),
-    ({"model_type": "xlm", **THEIRS[6][1], "max_position_embeddings": 9, "causal": True}, "causal True"),
-    ({"model_type": "xlm", **THEIRS[6][1], "max_position_embeddings": 9, "asm": True}, "asm True"),
-    ({"model_type": "xlm", **THEIRS[6][1]}, "max_position_embeddings is missing"),
-    ({"model_type": "xlnet", **THEIRS[8][1], "attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
-    ({"model_type": "xlnet", **THEIRS[8][1], "untie_r": False}, "untie_r False"),
-    ({"model_type": "xlnet", **THEIRS[8][1], "d_model": 9}, "make it even"),
+    ({"model_type": "xlm", **XLM_SIZES, "max_position_embeddings": 9, "causal": True}, "causal True"),
+    ({"model_type": "xlm", **XLM_SIZES, "max_position_embeddings": 9, "asm": True}, "asm True"),
+    ({"model_type": "xlm", **XLM_SIZES}, "max_position_embeddings is missing"),
+    ({"model_type": "xlnet", **XLNET_SIZES, "attn_type": "uni"}, "attn_type 'uni' is not supported, only 'bi'"),
+    ({"model_type": "xlnet", **XLNET_SIZES, "untie_r": False}, "untie_r False"),
+    ({"model_type": "xlnet", **XLNET_SIZES, "d_model": 9}, "make it even"),
     (
         {"model_type": "mpnet", **SIZES, "relative_attention_num_buckets": 16},
         "num_buckets 16 is not supported, only",

@@ -56,6 +56,51 @@ class Bag(Backbone):
     dropout: Rate = 0.0
 
 
+class Bottleneck(Backbone):
+    """A Transformer whose layers are narrower than the states between them (Sun et al. 2020; `quire.nn.bottleneck`).
+
+    The defaults are MobileBERT's (table 1). What else a Transformer can have is refused.
+    """
+
+    called: ClassVar[str] = "a Transformer with bottlenecks"
+    tells: ClassVar[str] = "a token is embedded with its neighbours on either side"
+    meaningless: ClassVar[frozenset[str]] = frozenset(
+        {"decoder", "head_width", "languages", "groups", "gated", "norm_first", "buckets", "furthest", "rotary_base"}
+        | {"scale_embedding", "score", "window", "global_every", "rotary_base_local"}
+    )
+    kind: Literal["bottleneck"] = "bottleneck"
+    depth: Size = 24
+    width: Size = 512
+    heads: Size = 4
+    ffn: Size = 512
+    embedding: Size | None = 128
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "relu"
+    norm: Literal["layer", "rms", "affine"] = "affine"
+    position: Literal["learned", "sinusoidal", "none"] = "learned"
+    dropout: Rate = 0.0
+    bottleneck: Size = 128
+    """The width within a layer."""
+    feeds: Annotated[int, Field(gt=0, le=16)] = 4
+    """Feed-forward networks of a layer, one after the other."""
+    trigrams: bool = True
+    """A token is embedded from its own row of the table and those of its two neighbours."""
+    apart: bool = True
+    """Queries and keys have a bottleneck of their own, and values come from the wide states; without it, attention
+    sees nothing but the layer's bottleneck (MobileBERT-tiny)."""
+
+    @property
+    def shared(self) -> int:
+        return self.bottleneck
+
+    def keeps(self, sees: Visibility) -> bool:
+        return isinstance(sees, Full) or not self.trigrams
+
+    def resized(self, *, depth: int, width: int, heads: int, ffn: int, positions: int, vocab: int) -> Self:
+        small = super().resized(depth=depth, width=width, heads=heads, ffn=ffn, positions=positions, vocab=vocab)
+        head = max(round(self.bottleneck * width / self.width / heads), 1)
+        return small.model_copy(update={"bottleneck": head * heads})
+
+
 def _all_but(*used: str) -> frozenset[str]:
     """What a body without attention has no use for: all but its tables, its width and the fields named here."""
     tables = {"vocab", "embedding", "positions", "segments", "languages", "position", "scale_embedding"}
@@ -199,6 +244,7 @@ KINDS: Mapping[str, type[Backbone]] = {
     "transformer": Backbone,
     "star": Star,
     "bag": Bag,
+    "bottleneck": Bottleneck,
     "cnn": Cnn,
     "lstm": Lstm,
     "tree": Tree,

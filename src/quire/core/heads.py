@@ -9,12 +9,14 @@ from quire.core.spec import Backbone, Pool, Rate, Size
 
 LayerMix: TypeAlias = Literal["none", "plain", "norm"]
 """A learned mix of all layers in place of the last one; `norm`: of layers normed over the batch (`quire.nn.mix`)."""
+Pooled: TypeAlias = Literal["tanh", "relu", "none"]
 
 
 class TokenHead(Settings):
     """Scores over the vocabulary: dense, activation, norm, decoder tied to the embeddings. `of` names its body.
 
-    Without `transform` the states themselves meet the decoder (XLNet, XLM, GPT).
+    Without `transform` the states themselves meet the decoder (XLNet, XLM, GPT). On a body with bottlenecks a table
+    that is narrower than the states gets columns of the head's own (MobileBERT; `quire.nn.bottleneck`).
     """
 
     kind: Literal["token"] = "token"
@@ -40,8 +42,8 @@ class SequenceHead(Settings):
     dropout: Rate = 0.1
     pool: Pool = "first"
     mix: LayerMix = "none"
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Of the pooler: BERT's, or DistilBERT's."""
+    activation: Pooled = "tanh"
+    """Of the pooler: BERT's, or DistilBERT's; `none` is no pooler (MobileBERT's)."""
 
 
 class PrivateHead(Settings):

@@ -56,7 +56,8 @@ class Backbone(Settings):
     activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
     gated: bool = False
     """activation(gate x) * up x in place of activation(up x): GeGLU, SwiGLU (Shazeer 2020)."""
-    norm: Literal["layer", "rms"] = "layer"
+    norm: Literal["layer", "rms", "affine"] = "layer"
+    """`affine` only scales and shifts (MobileBERT's NoNorm)."""
     norm_first: bool = False
     """Pre-norm: norms stand before attention and feed-forward layer, and one at the end, instead of after each sum."""
     embedding_norm: bool = True
@@ -113,8 +114,8 @@ class Backbone(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Backbone":
-        if self.head_width is None and self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.head_width is None and self.shared % self.heads:
+            raise ValueError(f"width {self.shared} is not a multiple of heads {self.heads}")
         if self.groups and self.depth % self.groups:
             raise ValueError(f"depth {self.depth} is not a multiple of groups {self.groups}")
         if self.position == "rotary" and self.head % 2:
@@ -180,9 +181,14 @@ class Backbone(Settings):
         return self.depth + 1
 
     @property
+    def shared(self) -> int:
+        """The width that heads share out, where they have none of their own."""
+        return self.width
+
+    @property
     def head(self) -> int:
         """The width of a head."""
-        return self.head_width or self.width // self.heads
+        return self.head_width or self.shared // self.heads
 
     @property
     def inner(self) -> int:

@@ -209,36 +209,23 @@ class Layout:
         return self._rotations[base, width]
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2); QKV is one matrix.
+class Mixing(nn.Module):
+    """softmax(score(q, k) + mask) v for each head (Vaswani et al. 2017, section 3.2), wherever q, k and v come from.
 
-    softmax(score(q, k) + mask) v for each head, heads joined, then a linear layer. The scores are
+    The scores are
 
     scaled_dot  q k / sqrt(D)
     dot         q k                   (Luong et al. 2015, section 3.1)
     bilinear    k W q                 (the same, "general"); W [H, D, D] is `form`
     additive    v tanh(q + k)         (Bahdanau et al. 2015, appendix A.1.2); v [W] is `probe`, and the rows of QKV are
                                       its U and W. It keeps L * L * D numbers a head, the others none
-
-    Queries and keys are turned where the backbone has rotary positions; local layers may have a base of their own.
     """
 
     def __init__(self, spec: Backbone) -> None:
         super().__init__()
         self.heads, self.dropout = spec.heads, spec.attention_dropout
-        self.base = spec.rotary_base if spec.position == "rotary" else None
-        self.base_local = spec.rotary_base_local or spec.rotary_base
         self.scale = None if spec.score == "scaled_dot" else 1.0
-        self.form = nn.Parameter(torch.empty(spec.heads, spec.head, spec.head)) if spec.score == "bilinear" else None
         self.probe = nn.Parameter(torch.empty(spec.inner)) if spec.score == "additive" else None
-        self.qkv = nn.Linear(spec.width, 3 * spec.inner, bias=spec.bias)
-        self.out = nn.Linear(spec.inner, spec.width, bias=spec.bias)
-
-    def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
-        """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""
-        mixed_NW = self.mixed(*self.project(x_NW, layout), layout)
-        joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
-        return joined
 
     def mixed(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, layout: Layout) -> Tensor:
         """[N, W]: what each position takes from those of its sequence that it sees, heads side by side."""
@@ -250,17 +237,6 @@ class Attention(nn.Module):
         pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
         mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-
-    def project(self, x_NW: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [N, H, D], ready to be mixed."""
-        q, k, v = self.qkv(x_NW).unflatten(1, (3, self.heads, -1)).unbind(dim=1)  # [N, H, D]
-        if self.form is not None:
-            q = torch.einsum("nhe,hde->nhd", q, self.form)
-        if self.base is not None:
-            base = self.base if layout.radius is None else self.base_local
-            turn = layout.rotation(base=base, width=q.shape[-1])
-            q, k = turn(q), turn(k)
-        return q, k, v
 
     def _attend(self, run: Run, q_nHD: Tensor, k_nHD: Tensor, v_nHD: Tensor) -> Tensor:
         if (band := run.band) is not None:
@@ -282,3 +258,35 @@ class Attention(nn.Module):
             mask = torch.full(scores_RHLL.shape[-2:], float("-inf"), device=q.device).triu(1)
         weights_RHLL = (scores_RHLL if mask is None else scores_RHLL + mask).softmax(dim=-1)
         return F.dropout(weights_RHLL, dropout) @ v
+
+
+class Attention(Mixing):
+    """Multi-head self-attention; QKV is one matrix, and a linear layer joins the heads.
+
+    Queries and keys are turned where the backbone has rotary positions; local layers may have a base of their own.
+    """
+
+    def __init__(self, spec: Backbone) -> None:
+        super().__init__(spec)
+        self.base = spec.rotary_base if spec.position == "rotary" else None
+        self.base_local = spec.rotary_base_local or spec.rotary_base
+        self.form = nn.Parameter(torch.empty(spec.heads, spec.head, spec.head)) if spec.score == "bilinear" else None
+        self.qkv = nn.Linear(spec.width, 3 * spec.inner, bias=spec.bias)
+        self.out = nn.Linear(spec.inner, spec.width, bias=spec.bias)
+
+    def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
+        """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""
+        mixed_NW = self.mixed(*self.project(x_NW, layout), layout)
+        joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
+        return joined
+
+    def project(self, x_NW: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [N, H, D], ready to be mixed."""
+        q, k, v = self.qkv(x_NW).unflatten(1, (3, self.heads, -1)).unbind(dim=1)  # [N, H, D]
+        if self.form is not None:
+            q = torch.einsum("nhe,hde->nhd", q, self.form)
+        if self.base is not None:
+            base = self.base if layout.radius is None else self.base_local
+            turn = layout.rotation(base=base, width=q.shape[-1])
+            q, k = turn(q), turn(k)
+        return q, k, v

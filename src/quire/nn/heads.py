@@ -3,15 +3,19 @@
 Legend: M asked positions, W width of the body, E width of the embeddings, V vocabulary, C classes, P places.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quire.core.bodies import Bottleneck
 from quire.core.heads import (
     BoundaryHead,
     ContextHead,
     DetectionHead,
     HeadSpec,
+    Pooled,
     PrivateHead,
     QueryHead,
     SequenceHead,
@@ -19,12 +23,14 @@ from quire.core.heads import (
     VectorHead,
 )
 from quire.core.spec import Backbone, Pool
+from quire.nn.bottleneck import WideScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling
 from quire.nn.private import PrivateScores
 from quire.nn.transformer import activate
 
+_POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
 FEW = 8
 """Rows up to which a table times rows is quicker than rows times a table."""
 
@@ -72,17 +78,17 @@ def _against(x_ME: Tensor, table_VE: Tensor, bias_V: Tensor | None) -> Tensor:
 class SequenceScores(nn.Module):
     """out(dropout(tanh(pooler(x)))) of the first position, or of all (`pool`): BERT's classifier, its NSP head.
 
-    DistilBERT's has ReLU for tanh.
+    DistilBERT's has ReLU for tanh, and MobileBERT's can do without a pooler.
     """
 
     def __init__(self, spec: Backbone, head: SequenceHead) -> None:
         super().__init__()
         self.mix = None if head.mix == "none" else Mix(spec.layers, norm=head.mix == "norm")
         self.pool = build_pooling(head.pool, spec.width)
-        self.pooler = nn.Linear(spec.width, spec.width)
+        self.pooler = nn.Identity() if head.activation == "none" else nn.Linear(spec.width, spec.width)
         self.out = nn.Linear(spec.width, head.outputs)
         self.dropout = nn.Dropout(head.dropout)
-        self.activation = torch.tanh if head.activation == "tanh" else torch.relu
+        self.activation = _POOLED[head.activation]
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         scores: Tensor = self.out(self.dropout(self.activation(self.pooler(x_MW))))
@@ -168,6 +174,10 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     asked about.
     """
     match spec:
+        case TokenHead(transform=True, tied=True) if (
+            isinstance(body, Bottleneck) and body.width > backbone.embedding_width
+        ):
+            return WideScores(spec, body, out=backbone)
         case TokenHead():
             return TokenScores(spec, body, out=backbone)
         case SequenceHead():

@@ -13,13 +13,14 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from quire.core.bodies import Bag, Cnn, Hierarchical, Lstm, Star, Tree
+from quire.core.bodies import Bag, Bottleneck, Cnn, Hierarchical, Lstm, Star, Tree
 from quire.core.example import IGNORE, Batch
 from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout
 from quire.nn.bag import BagEncoder
 from quire.nn.body import Body
+from quire.nn.bottleneck import BottleneckEncoder
 from quire.nn.cnn import CnnEncoder
 from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
@@ -117,6 +118,8 @@ def build_body(spec: Backbone, *, shares_embeddings: bool = False) -> Body:
             return StarEncoder(spec, shares_embeddings=shares_embeddings)
         case Bag():
             return BagEncoder(spec, shares_embeddings=shares_embeddings)
+        case Bottleneck():
+            return BottleneckEncoder(spec, shares_embeddings=shares_embeddings)
         case Cnn():
             return CnnEncoder(spec, shares_embeddings=shares_embeddings)
         case Lstm():

@@ -38,7 +38,8 @@ class Lm(Objective):
                 f"every token is told from those before it alone, but in this backbone {backbone.tells}; take a "
                 "Transformer whose positions are not relative, or an LSTM with `directions: forward`"
             )
-        return {self.head: TokenHead(transform=False, bias=self.bias)}
+        narrow = backbone.embedding_width != backbone.width
+        return {self.head: TokenHead(transform=False, project=narrow, bias=self.bias)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         if example.answers:

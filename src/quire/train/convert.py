@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.heads import DetectionHead, HeadSpec, Pooled, QueryHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.train.families import read_config
 from quire.train.families.base import Family, Row, numberless, translated
@@ -53,7 +53,9 @@ def import_tensors(
     if heads is None:
         dropout = config.get(family.dropout)
         scaled = next((config[name] for name in family.scaled if name in config), True)
-        heads = _heads(named, family, dropout=backbone.dropout if dropout is None else dropout, scaled=scaled)
+        dropout = backbone.dropout if dropout is None else dropout
+        pooled: Pooled = "none" if config.get(family.pooling) is False else family.pooled
+        heads = _heads(named, family, dropout=dropout, scaled=scaled, pooled=pooled)
         heads |= {
             slot: head.model_copy(update={"start": _start(config, family, where)})
             for slot, head in heads.items()
@@ -148,12 +150,15 @@ def _drop_computed(named: dict[str, Tensor], family: Family, backbone: Backbone,
 
 def _has_blocks(named: Mapping[str, Tensor], family: Family, backbone: Backbone, where: Path) -> None:
     """Before anything is built: a depth of a billion ends at the first block that is missing."""
-    stacks = (("", backbone.groups or backbone.depth), ("decoder.", backbone.decoder or 0))
-    for name in (f"{stack}blocks.{i}.attention.qkv.weight" for stack, depth in stacks for i in range(depth)):
-        _found(named, translated(name, family.body)[0][0], where)
+    for stack, depth in (("", backbone.groups or backbone.depth), ("decoder.", backbone.decoder or 0)):
+        first = next((ours for ours in family.body if ours.startswith(f"{stack}blocks.#.")), "").replace("*", "weight")
+        for i in range(depth):
+            _found(named, translated(first.replace("#", str(i)), family.body)[0][0], where)
 
 
-def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float, scaled: bool) -> dict[str, HeadSpec]:
+def _heads(
+    named: Mapping[str, Tensor], family: Family, *, dropout: float, scaled: bool, pooled: Pooled
+) -> dict[str, HeadSpec]:
     """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code)."""
     found: dict[str, HeadSpec] = {}
     for place, own in family.heads.items():
@@ -172,10 +177,8 @@ def _heads(named: Mapping[str, Tensor], family: Family, *, dropout: float, scale
                 found[place] = QueryHead()
             case _:
                 outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
-                if outputs and translated("pooler.weight", names)[0][0] in named:
-                    found[place] = SequenceHead(
-                        outputs=outputs, dropout=dropout if dropped else 0.0, activation=family.pooled
-                    )
+                if outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):
+                    found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0, activation=pooled)
     return {place: found[place] for place in family.places(found)}
 
 

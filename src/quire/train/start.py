@@ -78,8 +78,9 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
     model.load_state_dict(usable, strict=False)
     with torch.no_grad():
         for name, spec in parts.items():
-            if isinstance(spec, SequenceHead) and f"heads.{name}.pooler.weight" not in usable:
-                torch.nn.init.eye_(model.get_parameter(f"heads.{name}.pooler.weight"))
+            own = f"heads.{name}.pooler.weight"
+            if isinstance(spec, SequenceHead) and own in wanted and own not in usable:
+                torch.nn.init.eye_(model.get_parameter(own))
     return model.to(device())
 
 

@@ -25,7 +25,7 @@ from quire.nn.characters import SPELLINGS
 from quire.nn.model import DECODER, Model
 from quire.train.convert import Imported, checked, export_tensors, import_tensors
 from quire.train.families import describing, same, write_config
-from quire.train.families.base import SEGMENTS, Family, shapes
+from quire.train.families.base import Family, shapes
 from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 from quire.train.sharded import MODEL, read_weights
 
@@ -121,18 +121,18 @@ def save_model(
     name, theirs = family.architecture(heads) if family else ("", {})
     lone_state = {n: t for n, t in state.items() if n.startswith("heads.") and n.split(".")[1] not in theirs}
     tensors = {n: t for n, t in state.items() if n not in lone_state}
-    placed = (
-        family and "pooler.*" in family.lent and not theirs
-    )  # a class of theirs with an MLM head alone has no pooler
+    # A class of theirs with an MLM head alone has no pooler.
+    placed = pooler if pooler and family and "pooler.*" in family.lent and not theirs else None
     if pooler and not placed and not any(isinstance(spec, SequenceHead) for spec in theirs.values()):
         lone_state |= pooler
     config: dict[str, Any] = {"model_type": OWN}
     if family:
         held = family.held(backbone)
-        if held != backbone:
-            tensors[SEGMENTS] = torch.zeros(1, backbone.embedding_width)
-        tensors = export_tensors(tensors, backbone=held, heads=theirs, pooler=pooler if placed else None, family=family)
+        tensors |= {ours: torch.zeros(shape) for ours, shape in shapes(held, {}).items() if ours not in tensors}
         config = {"architectures": [name], **write_config(held, family=family)}
+        if family.pooling:
+            config[family.pooling] = any(f".{n}".endswith(".pooler.weight") for n in (*tensors, *(placed or ())))
+        tensors = export_tensors(tensors, backbone=held, heads=theirs, pooler=placed, family=family)
         config |= {field: getattr(vocab, role) for field, role in family.ids.items()}
         for slot, head in theirs.items():
             config |= _config_of_head(slot, head, labels, family=family, vocab=vocab)

@@ -16,6 +16,7 @@ from quire.train.families.distilbert import DISTILBERT
 from quire.train.families.electra import ELECTRA
 from quire.train.families.gpt import GPT
 from quire.train.families.gpt2 import GPT2
+from quire.train.families.mobilebert import MOBILEBERT
 from quire.train.families.modernbert import MODERNBERT
 from quire.train.families.mpnet import MPNET
 from quire.train.families.roberta import ROBERTA
@@ -23,7 +24,7 @@ from quire.train.families.t5 import T5
 from quire.train.families.xlm import XLM
 from quire.train.families.xlnet import XLNET
 
-_ALL = (BERT, ROBERTA, DISTILBERT, MPNET, ELECTRA, ALBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
+_ALL = (BERT, ROBERTA, DISTILBERT, MPNET, ELECTRA, ALBERT, MOBILEBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
 FAMILIES = {family.model_type: family for family in _ALL}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 
@@ -91,7 +92,8 @@ def describing(backbone: Backbone, heads: Mapping[str, HeadSpec], *, pad: int) -
 
     `pad` is the id of the token that pads.
     """
-    fitting = [f for f in FAMILIES.values() if f.padding in (None, pad) and _describes(f, f.held(backbone))]
+    of_kind = [f for f in FAMILIES.values() if f.fixed.get("kind", "transformer") == backbone.kind]
+    fitting = [f for f in of_kind if f.padding in (None, pad) and _describes(f, f.held(backbone))]
     known = [f for f in fitting if not f.causal or f.over_vocabulary in f.places(heads).values()]
     return max(known, key=lambda f: len(f.architecture(heads)[1]), default=None)
 

@@ -6,6 +6,7 @@ Shapes are nowhere in it: our own modules know them, and which tensors there are
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -17,13 +18,12 @@ from quire.nn.heads import build_head
 from quire.nn.model import build_body
 
 Names: TypeAlias = Mapping[str, str]
-"""Our name -> theirs. `#` is the number of a block, a trailing `*` weight or bias; several of theirs, stacked in this
-order, make one of ours. After a colon stands their shape, where it is another: V vocabulary, W width, H heads, D width
-of a head; and a quote where theirs, flattened behind its first axis, is ours transposed, if it is a matrix."""
+"""Our name -> theirs. `#` is the number of a block, or of a part of it, a trailing `*` weight or bias; several of
+theirs, stacked in this order, make one of ours. After a colon stands their shape, where it is another: V vocabulary, W
+width, H heads, D width of a head; and a quote where theirs, flattened behind its first axis, is ours transposed, if it
+is a matrix."""
 Activation: TypeAlias = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Shape: TypeAlias = tuple[int, ...]
-
-SEGMENTS = "backbone.embeddings.segments.weight"
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class Family:
     """Their fields that say whether that head is scaled; the first that is there counts."""
     pooled: Literal["tanh", "relu"] = "tanh"
     """The activation of its heads over sequences."""
+    pooling: str = ""
+    """Their field that says whether there is a pooler, where that is not always so."""
     typed: bool = True
     """Whether its models take `token_type_ids` for what we call segments; others refuse them, or add something else."""
     ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
@@ -133,9 +135,10 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
-                case SequenceHead(outputs=outputs, pool="first", mix="none", activation=self.pooled) if (
-                    slot != "pair" or outputs == 2
-                ):  # theirs has two, always
+                case SequenceHead(outputs=outputs, pool="first", mix="none", activation=how) if how in (
+                    self.pooled,
+                    "none" if self.pooling else None,
+                ) and (slot != "pair" or outputs == 2):  # theirs has two, always
                     place = slot
                 case _:
                     continue
@@ -205,7 +208,10 @@ def stem(ours: str, names: Names) -> str:
 
 def translated(ours: str, names: Names) -> tuple[tuple[str, ...], str]:
     """Their names of one of ours, and the letters of their shape; KeyError where the table has none."""
-    number = re.search(r"(?<=blocks\.)\d+", ours)
-    theirs = names[stem(ours, names)].replace("#", number[0] if number else "").replace("*", ours.rpartition(".")[2])
-    pairs = [name.partition(":") for name in theirs.split()]
-    return tuple(name for name, _, _ in pairs), pairs[0][2]
+    numbers, last = re.findall(r"(?<=\.)\d+(?=\.)", ours), ours.rpartition(".")[2]
+    pairs = [name.partition(":") for name in names[stem(ours, names)].replace("*", last).split()]
+    return tuple(reduce(_numbered, numbers, name) for name, _, _ in pairs), pairs[0][2]
+
+
+def _numbered(name: str, number: str) -> str:
+    return name.replace("#", number, 1)
