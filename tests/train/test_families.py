@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.nn.parity import drawn as drawn_parameters
 from tests.train.folders import BERT, POOLER, QUIET, VOCAB, same, save, there_and_back
 
 from quire.core.bodies import Bottleneck, Star
@@ -155,6 +156,7 @@ SIZES: dict[str, Any] = {
     "vocab_size": 37, "hidden_size": 12, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 20,
     "max_position_embeddings": 11, "pad_token_id": 0,
 }  # fmt: skip
+ROBERTA_SIZES = {**SIZES, "pad_token_id": 1}
 OTHER: dict[str, Any] = {"vocab_size": 37, "pad_token_id": 0}
 XLM_SIZES = {**OTHER, "emb_dim": 12, "n_layers": 3, "n_heads": 3}
 XLNET_SIZES = {**OTHER, "d_model": 12, "n_layer": 3, "n_head": 3, "d_inner": 20}
@@ -162,7 +164,9 @@ DISTIL = {**OTHER, "dim": 15, "n_layers": 3, "n_heads": 3, "hidden_dim": 20, "ma
 MOBILE_SIZES = {**SIZES, "embedding_size": 5, "intra_bottleneck_size": 9}
 TINY = {"use_bottleneck_attention": True, "key_query_shared_bottleneck": False, "num_feedforward_networks": 2}
 THEIRS: list[tuple[str, dict[str, Any]]] = [
-    ("RobertaForMaskedLM", SIZES),
+    ("RobertaForMaskedLM", ROBERTA_SIZES),
+    ("XLMRobertaForMaskedLM", ROBERTA_SIZES),
+    ("XLMRobertaForSequenceClassification", ROBERTA_SIZES),
     ("AlbertForPreTraining", {**SIZES, "embedding_size": 8}),
     ("AlbertForMaskedLM", {**SIZES, "embedding_size": 8, "num_hidden_groups": 3}),
     ("ElectraForPreTraining", {**SIZES, "embedding_size": 8}),
@@ -193,6 +197,45 @@ def test_a_folder_of_transformers_is_a_start_and_goes_back(tmp_path: Path, name:
     if sizes.get("sinusoidal_embeddings"):  # theirs is from fp64
         tables = [found.pop("transformer.position_embeddings.weight") for found in (back, tensors)]
         torch.testing.assert_close(*tables, atol=1e-4, rtol=0)
+    assert same(back, tensors)
+
+
+UNTIED: list[tuple[str, dict[str, Any]]] = [
+    ("BertForMaskedLM", SIZES),
+    ("BertForPreTraining", SIZES),
+    ("RobertaForMaskedLM", ROBERTA_SIZES),
+    ("XLMRobertaForMaskedLM", ROBERTA_SIZES),
+    ("AlbertForMaskedLM", {**SIZES, "embedding_size": 8}),
+    ("ElectraForMaskedLM", {**SIZES, "embedding_size": 8}),
+    ("DistilBertForMaskedLM", DISTIL),
+    ("MPNetForMaskedLM", SIZES),
+    ("ModernBertForMaskedLM", SIZES),
+    ("XLMWithLMHeadModel", XLM_SIZES),
+    ("XLNetLMHeadModel", XLNET_SIZES),
+]
+
+
+@QUIET
+@pytest.mark.parametrize(("name", "sizes"), UNTIED, ids=[name for name, _ in UNTIED])
+def test_a_head_with_a_matrix_of_its_own_computes_the_same_and_goes_back(
+    tmp_path: Path, name: str, sizes: dict[str, Any]
+) -> None:
+    """Where theirs has its bias twice, the second one is what it adds; what is trained further keeps the matrix."""
+    kind = getattr(pytest.importorskip("transformers"), name)
+    theirs = drawn_parameters(kind(kind.config_class(**sizes, tie_word_embeddings=False)), 3)
+    theirs.save_pretrained(tmp_path / "theirs")
+    files = read_model(tmp_path / "theirs")
+    assert files.heads["mlm"].tied is False  # type: ignore[union-attr]
+    assert not any("not used" in note for note in files.notes)
+    ours = started(files, {**files.heads, "mlm": files.heads["mlm"].model_copy(update={"tied": True})}, seed=1).cpu()
+    assert same(ours.state_dict(), files.state)  # what is trained further keeps it
+    passage = Passage(np.array([7, 8, 9, 10, 11, 12]), np.ones(6, dtype=bool))
+    packed = Packed(Batch.pack([Example.of(VOCAB, passage)]))
+    scores = Step(ours.eval(), packed).scores("mlm", torch.arange(8))
+    answered = theirs(input_ids=packed.tokens[None])
+    logits = answered["prediction_logits" if "prediction_logits" in answered else "logits"][0]
+    torch.testing.assert_close(scores, logits, atol=1e-5, rtol=1e-5)
+    back, tensors = there_and_back(tmp_path, name, {**sizes, "tie_word_embeddings": False})
     assert same(back, tensors)
 
 
@@ -320,6 +363,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**MOBILEBERT, "embedding_size": 12}, "embedding_size is not less than hidden_size"),
     ({**MOBILEBERT, "num_feedforward_networks": 10**9}, "feeds: .* less than or equal to 16"),
     ({**MOBILEBERT, "intra_bottleneck_size": 10}, "width 10 is not a multiple of heads 3"),
+    ({"model_type": "roberta", **SIZES}, "pad_token_id 0 is not supported, only 1"),
     ({"model_type": "albert", **SIZES, "inner_group_num": 2}, "inner_group_num 2 is not supported, only 1"),
     ({"model_type": "albert", **SIZES, "embedding_size": 12}, "embedding_size is hidden_size"),
     ({"model_type": "albert", **SIZES, "num_hidden_groups": 2}, "depth 3 is not a multiple of groups 2"),

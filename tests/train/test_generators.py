@@ -66,6 +66,8 @@ def test_every_body_reads_back_equal(tmp_path: Path, name: str) -> None:
 
 GENERATORS: dict[str, tuple[Backbone, TokenHead, str]] = {
     "GPT-2": (GPT2, NEXT, "GPT2LMHeadModel"),
+    "GPT-2, untied": (GPT2, NEXT.model_copy(update={"tied": False}), "GPT2LMHeadModel"),
+    "GPT, untied": (GPT, NEXT.model_copy(update={"tied": False}), "OpenAIGPTLMHeadModel"),
     "GPT-2, gated": (GPT2.model_copy(update={"gated": True}), NEXT, "quire"),
     "GPT": (GPT, NEXT, "OpenAIGPTLMHeadModel"),
     "GPT, erf": (GPT.model_copy(update={"activation": "gelu"}), NEXT, "quire"),
@@ -144,6 +146,15 @@ def test_what_reads_left_to_right_is_no_start_for_what_reads_both_ways(tmp_path:
     assert not read_model(tmp_path / "both").causal  # its encoder reads both ways
 
 
+def test_without_a_matrix_of_scores_nobody_knows_what_a_body_of_gpt2_sees(tmp_path: Path) -> None:
+    save(tmp_path / "m", GPT2, {"lm": NEXT})
+    (tmp_path / "m" / "quire.json").unlink()
+    path = tmp_path / "m" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tie_word_embeddings": False}))
+    with pytest.raises(BadInput, match="no matrix of scores, and none that is tied; choose another model"):
+        read_model(tmp_path / "m")
+
+
 @QUIET
 @pytest.mark.parametrize("name", [name for name, (*_, kind) in GENERATORS.items() if kind not in BARE])
 def test_transformers_opens_our_generators_and_writes_with_them(tmp_path: Path, name: str) -> None:
@@ -199,8 +210,10 @@ BART_SIZES = {**OTHER, **SIDES, "max_position_embeddings": 11}
 T5_SIZES = {**OTHER, **ENCODER}
 THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("GPT2LMHeadModel", GPT_SIZES),
+    ("GPT2LMHeadModel", {**GPT_SIZES, "tie_word_embeddings": False}),
     ("GPT2Model", {**GPT_SIZES, "n_inner": 7}),
     ("OpenAIGPTLMHeadModel", GPT_SIZES),
+    ("OpenAIGPTLMHeadModel", {**GPT_SIZES, "tie_word_embeddings": False}),
     ("OpenAIGPTModel", GPT_SIZES),
     ("BartForConditionalGeneration", BART_SIZES),
     ("BartModel", BART_SIZES),
@@ -247,7 +260,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**GPT2_CONFIG, "reorder_and_upcast_attn": True}, "reorder_and_upcast_attn True is not supported, only False"),
     ({**GPT2_CONFIG, "scale_attn_weights": False}, "scale_attn_weights False is not supported, only True"),
     ({**GPT2_CONFIG, "add_cross_attention": True}, "add_cross_attention True is not supported"),
-    ({**GPT2_CONFIG, "tie_word_embeddings": False}, "tie_word_embeddings False is not supported, only True"),
+    ({**BART_CONFIG, "tie_word_embeddings": False}, "tie_word_embeddings False is not supported, only True"),
     ({**GPT2_CONFIG, "is_encoder_decoder": True}, "is_encoder_decoder True is not supported, only False"),
     ({**GPT2_CONFIG, "activation_function": "tanh"}, "activation_function 'tanh' is not supported"),
     ({**GPT2_CONFIG, "model_type": "openai-gpt", "afn": "gelu_new"}, "afn 'gelu_new' is not supported; known: gelu,"),

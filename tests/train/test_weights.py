@@ -246,7 +246,6 @@ TENSORS: list[tuple[str, Callable[[Tensor], dict[str, Tensor]], str]] = [
     ("NaN", lambda w: {WORDS: w.index_fill(0, torch.tensor([36]), torch.nan)}, "holds NaN or infinity"),
     ("infinity", lambda w: {WORDS: w.index_fill(0, torch.tensor([0]), -torch.inf)}, "holds NaN or infinity"),
     ("integers", lambda w: {WORDS: w.to(torch.int8)}, "only float weights"),
-    ("untied", lambda w: {"cls.predictions.decoder.weight": w + 1}, "differs from 'embeddings.word_embeddings.weight'"),
     ("twice", lambda w: {f"bert.{WORDS}": w.clone()}, "under two names"),
 ]
 

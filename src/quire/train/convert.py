@@ -47,15 +47,11 @@ def import_tensors(
     """
     family, backbone = read_config(config, where=where / "config.json")
     named = _canonical(tensors, family, where)
-    _drop_tied(named, family, where)
+    _drop_tied(named, family, where, untied=_untied(config, family))
     _drop_computed(named, family, backbone, where)
     _has_blocks(named, family, backbone, where)
     if heads is None:
-        dropout = config.get(family.dropout)
-        scaled = next((config[name] for name in family.scaled if name in config), True)
-        dropout = backbone.dropout if dropout is None else dropout
-        pooled: Pooled = "none" if config.get(family.pooling) is False else family.pooled
-        heads = _heads(named, family, dropout=dropout, scaled=scaled, pooled=pooled)
+        heads = _heads(named, family, config, where, dropout=backbone.dropout)
         heads |= {
             slot: head.model_copy(update={"start": _start(config, family, where)})
             for slot, head in heads.items()
@@ -106,6 +102,9 @@ def export_tensors(
             theirs[full] = part
     if ours:
         raise ValueError(f"no place for {min(ours)!r} ({len(ours)} tensors in all)")
+    if any(isinstance(head, TokenHead) and not head.tied for head in heads.values()):  # nor do they tie its bias
+        twice = {name: theirs[twin] for name, twin in family.tied.items() if name.endswith(".bias")}
+        theirs |= {name: tensor.clone() for name, tensor in twice.items()}
     return theirs
 
 
@@ -124,17 +123,24 @@ def _canonical(tensors: Mapping[str, Tensor], family: Family, where: Path) -> di
     return named
 
 
-def _drop_tied(named: dict[str, Tensor], family: Family, where: Path) -> None:
+def _untied(config: Mapping[str, Any], family: Family) -> bool:
+    """Whether a head has its own matrix of scores; where that field means something else, the tensors tell."""
+    return config.get("tie_word_embeddings") is False and not family.scaled
+
+
+def _drop_tied(named: dict[str, Tensor], family: Family, where: Path, *, untied: bool) -> None:
     """Remove second copies of tied tensors; a copy that differs is a head's own, or another model than ours."""
     own = {name for names in family.heads.values() for name in names.values()}
     for name, twin in family.tied.items():
         if name not in named:
             continue
         copy = named.pop(name)
-        if torch.equal(copy, named.setdefault(twin, copy)):
+        if torch.equal(copy, named.setdefault(twin, copy)) and not (untied and name in own):
             continue
         if name in own:
             named[name] = copy
+        elif twin in own:  # of two biases theirs adds the copy
+            named[twin] = copy
         else:
             raise BadInput(f"{where}: {name!r} differs from {twin!r}; Quire ties the two, so choose a tied model")
 
@@ -157,14 +163,21 @@ def _has_blocks(named: Mapping[str, Tensor], family: Family, backbone: Backbone,
 
 
 def _heads(
-    named: Mapping[str, Tensor], family: Family, *, dropout: float, scaled: bool, pooled: Pooled
+    named: Mapping[str, Tensor], family: Family, config: Mapping[str, Any], where: Path, *, dropout: float
 ) -> dict[str, HeadSpec]:
-    """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code)."""
+    """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code).
+
+    `dropout` is the body's, which holds where the configuration does not name the heads' own.
+    """
+    own_dropout = config.get(family.dropout)
+    pooled: Pooled = "none" if config.get(family.pooling) is False else family.pooled
     found: dict[str, HeadSpec] = {}
     for place, own in family.heads.items():
         if place == family.over_vocabulary:
-            if head := _scores(named, family, scaled=scaled):
+            if head := _scores(named, family, config):
                 found[place] = head
+            elif family.causal:
+                raise BadInput(f"{where}: no matrix of scores, and none that is tied; choose another model")
             continue
         names = {**family.lent, **own}
         (last,), _ = translated([*names][-1].replace("*", "weight"), names)
@@ -178,7 +191,8 @@ def _heads(
             case _:
                 outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
                 if outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):
-                    found[place] = SequenceHead(outputs=outputs, dropout=dropout if dropped else 0.0, activation=pooled)
+                    rate = dropout if own_dropout is None else own_dropout
+                    found[place] = SequenceHead(outputs=outputs, dropout=rate if dropped else 0.0, activation=pooled)
     return {place: found[place] for place in family.places(found)}
 
 
@@ -195,14 +209,16 @@ def _start(config: Mapping[str, Any], family: Family, where: Path) -> str:
     return roles[0]
 
 
-def _scores(named: Mapping[str, Tensor], family: Family, *, scaled: bool) -> TokenHead | None:
+def _scores(named: Mapping[str, Tensor], family: Family, config: Mapping[str, Any]) -> TokenHead | None:
     """The head over the vocabulary: the first that the family can have, the settings allow and the tensors make up."""
+    scaled = next((config[name] for name in family.scaled if name in config), True)
     own = family.heads[family.over_vocabulary]
     for head in family.scores:
         without = {"bias": not head.bias, "weight": head.tied}
-        last = [ours.replace("*", "weight") for ours in own if not without.get(ours)][-1:]
-        there = all(theirs in named for ours in last for theirs in translated(ours, own)[0])
-        if there and (not family.scaled or head.scaled == scaled):
+        with_it = [ours.replace("*", "weight") for ours in own if not without.get(ours)]
+        told = {*with_it[-1:], *({"weight"} & set(with_it))}
+        there = all(theirs in named for ours in told for theirs in translated(ours, own)[0])
+        if there and not (head.tied and _untied(config, family)) and (not family.scaled or head.scaled == scaled):
             return head
     return None
 

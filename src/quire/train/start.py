@@ -67,6 +67,7 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
             "base: this model reads left to right (its head is `lm`), and nothing here asks for the next token; "
             "train it with the objective lm, or take a base that reads both ways"
         )
+    parts = {slot: _tied_as_it_was(files.heads.get(slot), part) for slot, part in parts.items()}
     model = Model(files.backbone, parts, seed=seed)
     wanted = model.state_dict()
     others = tuple(f"heads.{slot}." for slot, part in parts.items() if _pools_otherwise(files.heads.get(slot), part))
@@ -90,6 +91,13 @@ def alone(backbone: Backbone, head: HeadSpec, state: Mapping[str, Tensor], *, sl
     renamed = {key.replace(f"heads.{slot}.", f"heads.{name}.", 1): tensor for key, tensor in state.items()}
     model.load_state_dict({key: renamed[key] for key in model.state_dict()})
     return model
+
+
+def _tied_as_it_was(was: HeadSpec | None, part: HeadSpec | Backbone) -> HeadSpec | Backbone:
+    """A head over the vocabulary keeps the matrix that it has of its own."""
+    if isinstance(was, TokenHead) and isinstance(part, TokenHead):
+        return was if was.model_copy(update={"tied": part.tied}) == part else part
+    return part
 
 
 def _pools_otherwise(was: HeadSpec | None, part: HeadSpec | Backbone) -> bool:

@@ -210,7 +210,7 @@ def _config_of_head(
 ) -> dict[str, Any]:
     if isinstance(head, TokenHead):
         start = {"decoder_start_token_id": getattr(vocab, head.start)} if head.of == "decoder" else {}
-        return start | dict.fromkeys(family.scaled, head.scaled)
+        return start | {"tie_word_embeddings": head.tied} | dict.fromkeys(family.scaled, head.scaled)
     if not isinstance(head, SequenceHead) or slot != "classify":
         return {}
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)

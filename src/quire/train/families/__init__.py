@@ -19,12 +19,28 @@ from quire.train.families.gpt2 import GPT2
 from quire.train.families.mobilebert import MOBILEBERT
 from quire.train.families.modernbert import MODERNBERT
 from quire.train.families.mpnet import MPNET
-from quire.train.families.roberta import ROBERTA
+from quire.train.families.roberta import ROBERTA, XLM_ROBERTA
 from quire.train.families.t5 import T5
 from quire.train.families.xlm import XLM
 from quire.train.families.xlnet import XLNET
 
-_ALL = (BERT, ROBERTA, DISTILBERT, MPNET, ELECTRA, ALBERT, MOBILEBERT, MODERNBERT, XLM, XLNET, GPT, GPT2, BART, T5)
+_ALL = (
+    BERT,
+    ROBERTA,
+    XLM_ROBERTA,
+    DISTILBERT,
+    MPNET,
+    ELECTRA,
+    ALBERT,
+    MOBILEBERT,
+    MODERNBERT,
+    XLM,
+    XLNET,
+    GPT,
+    GPT2,
+    BART,
+    T5,
+)
 FAMILIES = {family.model_type: family for family in _ALL}
 """By `model_type`; of several that describe a model equally well, the first is written."""
 

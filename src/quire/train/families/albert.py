@@ -50,7 +50,12 @@ ALBERT = Family(
     },
     lent={"pooler.*": "pooler.*"},
     heads={
-        "mlm": {"dense.*": "predictions.dense.*", "norm.*": "predictions.LayerNorm.*", "bias": "predictions.bias"},
+        "mlm": {
+            "dense.*": "predictions.dense.*",
+            "norm.*": "predictions.LayerNorm.*",
+            "weight": "predictions.decoder.weight",
+            "bias": "predictions.bias",
+        },
         "pair": {"out.*": "sop_classifier.classifier.*"},
         "classify": {"out.*": "classifier.*"},
     },

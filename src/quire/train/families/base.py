@@ -68,10 +68,11 @@ class Family:
     heads: Mapping[str, Names]
     """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `rtd`, `query`. The last name tells whether it is there."""
     tied: Mapping[str, str]
-    """Second copies of tensors, and the names that are kept. One that a head can have for its own may differ."""
+    """Second copies of tensors, and the names that are kept. The matrix that a head can have for its own may differ,
+    and a bias, which then is the copy."""
     gated: Names = field(default_factory=dict)
     """Names of the body that are others where it is gated."""
-    scores: tuple[TokenHead, ...] = (TokenHead(),)
+    scores: tuple[TokenHead, ...] = (TokenHead(tied=False), TokenHead())
     """What its head over the vocabulary can be. A folder's is the first whose tensors are there; one without any of its
     own is always there."""
     scaled: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ BERT = Family(
         "mlm": {
             "dense.*": "cls.predictions.transform.dense.*",
             "norm.*": "cls.predictions.transform.LayerNorm.*",
+            "weight": "cls.predictions.decoder.weight",
             "bias": "cls.predictions.bias",
         },
         "pair": {"out.*": "cls.seq_relationship.*"},

@@ -40,7 +40,12 @@ DISTILBERT = Family(
         "blocks.#.ffn_norm.*": _LAYER + "output_layer_norm.*",
     },
     heads={
-        "mlm": {"dense.*": "vocab_transform.*", "norm.*": "vocab_layer_norm.*", "bias": "vocab_projector.bias"},
+        "mlm": {
+            "dense.*": "vocab_transform.*",
+            "norm.*": "vocab_layer_norm.*",
+            "weight": "vocab_projector.weight",
+            "bias": "vocab_projector.bias",
+        },
         "classify": {"pooler.*": "pre_classifier.*", "out.*": "classifier.*"},
     },
     pooled="relu",

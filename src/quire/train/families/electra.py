@@ -32,6 +32,7 @@ ELECTRA = Family(
         "mlm": {
             "dense.*": "generator_predictions.dense.*",
             "norm.*": "generator_predictions.LayerNorm.*",
+            "weight": "generator_lm_head.weight",
             "bias": "generator_lm_head.bias",
         },
     },

@@ -5,7 +5,7 @@ from typing import Any
 
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
-from quire.train.families.gpt2 import IDS, LAYER, PLAIN, SIZES
+from quire.train.families.gpt2 import IDS, LAYER, SCORES, SIZES
 
 _ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}  # their gelu is tanh's
 
@@ -28,13 +28,12 @@ GPT = Family(
     architectures=(("OpenAIGPTLMHeadModel", ("lm",)), ("OpenAIGPTModel", ())),
     fields=SIZES,
     fixed={"segments": 0, "embedding_norm": False, "norm_eps": 1e-5},
-    fine={"tie_word_embeddings": (True,)},
     read=_read,
     write=_write,
     activation="",
     body={"embeddings.tokens.*": "tokens_embed.*", "embeddings.positions.*": "positions_embed.*", **LAYER},
-    scores=(PLAIN,),
-    heads={"lm": {}},
+    scores=SCORES,
+    heads={"lm": {"weight": "lm_head.weight"}},
     causal=True,
     typed=False,
     tied={"lm_head.weight": "tokens_embed.weight"},

@@ -11,7 +11,7 @@ from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
 
-PLAIN = TokenHead(transform=False, bias=False)
+SCORES = tuple(TokenHead(transform=False, bias=False, tied=tied) for tied in (False, True))
 IDS = {"pad_token_id": "pad", "bos_token_id": "cls", "eos_token_id": "sep"}
 SIZES = {
     "vocab": "vocab_size",
@@ -52,7 +52,6 @@ GPT2 = Family(
         "scale_attn_weights": (True,),
         "scale_attn_by_inverse_layer_idx": (False,),
         "reorder_and_upcast_attn": (False,),
-        "tie_word_embeddings": (True,),
     },
     read=_read,
     write=_write,
@@ -60,8 +59,8 @@ GPT2 = Family(
     default_activation="gelu_new",
     activations=("gelu_tanh", "gelu", "relu", "silu"),
     body={"embeddings.tokens.*": "wte.*", "embeddings.positions.*": "wpe.*", **LAYER, "norm.*": "ln_f.*"},
-    scores=(PLAIN,),
-    heads={"lm": {}},
+    scores=SCORES,
+    heads={"lm": {"weight": "lm_head.weight"}},
     causal=True,
     typed=False,
     tied={"lm_head.weight": "wte.weight"},

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quire.core.bodies import Bottleneck
+from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
 from quire.train.families.bert import BERT, FIELDS
@@ -89,7 +90,8 @@ MOBILEBERT = Family(
         "blocks.#.norm.*": f"{_LAYER}output.bottleneck.LayerNorm.*",
     },
     lent=BERT.lent,
-    heads={**BERT.heads, "mlm": {"weight": "cls.predictions.dense.weight:'", **BERT.heads["mlm"]}},
+    scores=(TokenHead(),),
+    heads={**BERT.heads, "mlm": {**BERT.heads["mlm"], "weight": "cls.predictions.dense.weight:'"}},
     tied=BERT.tied,
     pooling="classifier_activation",
 )

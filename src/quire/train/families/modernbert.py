@@ -85,7 +85,9 @@ MODERNBERT = Family(
         "blocks.#.ffn_norm.*": "layers.#.mlp_norm.*",
         "norm.*": "final_norm.*",
     },
-    heads={"mlm": {"dense.*": "head.dense.*", "norm.*": "head.norm.*", "bias": "decoder.bias"}},
+    heads={
+        "mlm": {"dense.*": "head.dense.*", "norm.*": "head.norm.*", "weight": "decoder.weight", "bias": "decoder.bias"}
+    },
     typed=False,
     tied={"decoder.weight": "embeddings.tok_embeddings.weight"},
 )

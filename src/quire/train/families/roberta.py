@@ -1,9 +1,10 @@
-"""RoBERTa (Liu et al. 2019): BERT with positions that begin after the padding's.
+"""RoBERTa (Liu et al. 2019) and XLM-RoBERTa (Conneau et al. 2020): BERT with positions that begin after the padding's.
 
 Its backbones are BERT's, and are written as such.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quire.core.spec import Backbone
@@ -32,13 +33,24 @@ ROBERTA = Family(
     fields=FIELDS,
     body=BODY,
     heads={
-        "mlm": {"dense.*": "lm_head.dense.*", "norm.*": "lm_head.layer_norm.*", "bias": "lm_head.bias"},
+        "mlm": {
+            "dense.*": "lm_head.dense.*",
+            "norm.*": "lm_head.layer_norm.*",
+            "weight": "lm_head.decoder.weight",
+            "bias": "lm_head.bias",
+        },
         # The classifier's own dense layer plays the pooler.
         "classify": {"pooler.*": "classifier.dense.*", "out.*": "classifier.out_proj.*"},
     },
     tied={"lm_head.decoder.weight": TOKENS, "lm_head.decoder.bias": "lm_head.bias"},
     activations=("gelu",),  # the MLM head's, always
     offset=_OFFSET,
+    fine={"pad_token_id": (1,)},  # their positions begin behind it
     read=_read,
     write=_write,
+)
+XLM_ROBERTA = replace(
+    ROBERTA,
+    model_type="xlm-roberta",
+    architectures=tuple((f"XLM{name}", places) for name, places in ROBERTA.architectures),
 )

@@ -59,7 +59,7 @@ XLNET = Family(
         "blocks.#.ffn_norm.*": _LAYER + "ff.layer_norm.*",
     },
     lent={"vector": "mask_emb:11W"},
-    scores=(TokenHead(transform=False),),
-    heads={"mlm": {"bias": "lm_loss.bias"}, "query": {}},
+    scores=(TokenHead(transform=False, tied=False), TokenHead(transform=False)),
+    heads={"mlm": {"weight": "lm_loss.weight", "bias": "lm_loss.bias"}, "query": {}},
     tied={"lm_loss.weight": "word_embedding.weight"},
 )
