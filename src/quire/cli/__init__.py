@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from quire.cli import adapt, compare, data, evaluate, explain, finetune, predict, pretrain, recipes
+from quire.cli import adapt, compare, data, evaluate, explain, export, finetune, predict, pretrain, recipes
 from quire.core.errors import BadInput, QuireError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verbs in (adapt, predict, evaluate, pretrain, finetune, compare, recipes):
+for verbs in (adapt, predict, evaluate, export, pretrain, finetune, compare, recipes):
     app.add_typer(verbs.app)
 app.add_typer(data.app, name="data")
 app.add_typer(explain.app, name="explain")

@@ -81,11 +81,15 @@ class Encoder:
         how = f"They are rows of the table of tokens, of the {len(found):,} words that are one token each."
         return Space("word", self.source, how, [*found], rows)
 
+    @property
+    def way(self) -> Pool:
+        """How it pools: as its classifier does, or by the mean."""
+        head = self.model.head_specs.get("classify")
+        return head.pool if isinstance(head, SequenceHead) else "mean"
+
     def texts(self, texts: Sequence[str], labels: Sequence[str] = ()) -> Space:
         """The vectors [E, W] of texts: what the pool of its classifier makes of the states, else their mean."""
         examples = encode(Classify(labels=()), self.tokenizer, texts, length=self.length, how=self.cut)
-        head = self.model.head_specs.get("classify")
-        way: Pool = head.pool if isinstance(head, SequenceHead) else "mean"
-        pool: nn.Module | None = Mean() if way == "mean" else getattr(self.model.heads["classify"], "pool", None)
-        how = f"They are {WAYS[way]}, over {self.length} tokens of a text at most."
+        pool: nn.Module | None = Mean() if self.way == "mean" else getattr(self.model.heads["classify"], "pool", None)
+        how = f"They are {WAYS[self.way]}, over {self.length} tokens of a text at most."
         return Space("text", self.source, how, texts, embed(self.model, examples, pool=pool), labels)
