@@ -35,7 +35,8 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mobilebert": ("MobileBertForMaskedLM", {**BERT, "embedding_size": 24, "intra_bottleneck_size": 24}),
     "modernbert": ("ModernBertForMaskedLM", {**BERT, **IDS, "cls_token_id": 2, "sep_token_id": 3}),
     "mpnet": ("MPNetForMaskedLM", BERT),
-    "roberta": ("RobertaForMaskedLM", {**BERT, "type_vocab_size": 2}),
+    "roberta": ("RobertaForMaskedLM", {**BERT, "pad_token_id": 1}),
+    "roberta-odd": ("RobertaForMaskedLM", {**BERT, "pad_token_id": 0}),
     "xlm": (
         "XLMWithLMHeadModel",
         {"vocab_size": SIZE, "emb_dim": 24, "n_layers": 2, "n_heads": 3, "max_position_embeddings": 48}

@@ -47,7 +47,8 @@ class Bridge(nn.Module):
         model do not go together, and for a tokenizer that has more tokens than the model."""
         super().__init__()
         self.damage = Damage(tokenizer, objectives, length=length, corpus=corpus, start=start, seed=seed)
-        self.objectives, world, backbone = self.damage.objectives, self.damage.world, described(model)
+        self.objectives, world = self.damage.objectives, self.damage.world
+        family, backbone = described(model)
         if world.vocab.size > model.get_input_embeddings().num_embeddings:
             raise BadInput(
                 f"the tokenizer has {world.vocab.size} tokens, {type(model).__name__} has "
@@ -58,7 +59,8 @@ class Bridge(nn.Module):
         for objective in self.objectives:
             if type(objective) in REFUSED:
                 raise BadInput(f"{objective.slot}: {REFUSED[type(objective)]}")
-        self.host = Host(model, backbone, planned(self.objectives, backbone, world), world.vocab, seed=seed)
+        parts = planned(self.objectives, backbone, world)
+        self.host = Host(model, (family, backbone), parts, world.vocab, seed=seed)
         self._check_start(model.config)
         self.register_state_dict_post_hook(_once)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]

@@ -24,17 +24,18 @@ from quire.core.visibility import Backward, Causal, Full, Visibility
 from quire.hf.padding import Rectangle, additive, counted, mask
 from quire.nn.body import Body
 from quire.nn.model import DECODER, Model, Packed, Step
-from quire.train.families import FAMILIES, read_config
+from quire.train.families import read_config
+from quire.train.families.base import Family
 
 
-def described(theirs: Any) -> Backbone:
-    """What objectives must know of a model; of one that Quire has no family for, as much as all have in common."""
+def described(theirs: Any) -> tuple[Family | None, Backbone]:
+    """The family of a model, and what objectives must know of it; without a family, as much as all have in common."""
     config = theirs.config
     try:
-        _, backbone = read_config(config.to_dict(), where=Path(type(theirs).__name__))
+        return read_config(config.to_dict(), where=Path(type(theirs).__name__))
     except BadInput:
         drop = max((m.p for m in theirs.modules() if isinstance(m, nn.Dropout)), default=0.0)
-        backbone = Backbone(
+        return None, Backbone(
             vocab=theirs.get_input_embeddings().num_embeddings,
             depth=config.num_hidden_layers,
             decoder=getattr(config, "decoder_layers", config.num_hidden_layers) if config.is_encoder_decoder else None,
@@ -45,7 +46,6 @@ def described(theirs: Any) -> Backbone:
             segments=getattr(config, "type_vocab_size", 0),
             dropout=drop,
         )
-    return backbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +63,23 @@ class Host(Model):
     backbone: Any
 
     def __init__(
-        self, theirs: Any, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], vocab: Vocab, *, seed: int = 0
+        self,
+        theirs: Any,
+        described: tuple[Family | None, Backbone],
+        parts: Mapping[str, HeadSpec | Backbone],
+        vocab: Vocab,
+        *,
+        seed: int = 0,
     ) -> None:
         """BadInput where their model has no place for a part."""
+        family, backbone = described
         own = DECODER if backbone.decoder else "backbone"
         scores = theirs.get_output_embeddings() is not None
         at_home = {n for n, part in parts.items() if scores and isinstance(part, TokenHead) and part.of == own}
         super().__init__(backbone, {name: part for name, part in parts.items() if name not in at_home}, seed=seed)
         self.to(theirs.device, theirs.dtype)
         self.backbone, self.at_home, self.vocab = theirs, frozenset(at_home), vocab
-        self.name, self.family = type(theirs).__name__, FAMILIES.get(theirs.config.model_type)
+        self.name, self.family = type(theirs).__name__, family
         self.taken = inspect.signature(self.reader.forward).parameters.keys()
         if self.bodies and not hasattr(theirs.base_model, "embeddings"):
             raise BadInput(
