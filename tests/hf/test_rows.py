@@ -76,6 +76,14 @@ def test_rows_come_padded_in_their_order(tokenizer: Tokenizer, rows: list[Any]) 
     assert (made["input_ids"][:, 0] == tokenizer.vocab.cls).all()
 
 
+def test_pairs_have_types_where_they_are_types(tokenizer: Tokenizer) -> None:
+    """A GPT-2 that is given `token_type_ids` adds the vectors of the tokens 0 and 1."""
+    pair = {"text": "ka mo", "text_pair": "ri"}
+    made = Collator(tokenizer, [WORDS], length=LENGTH)([pair])
+    assert made["token_type_ids"][0, -1] == 1
+    assert "token_type_ids" not in Collator(tokenizer, ["lm"], length=LENGTH)([pair])
+
+
 def test_their_tokenizer_is_read_and_left_alone(fast: Any, tokenizer: Tokenizer, rows: list[Any]) -> None:
     text = "ka [SEP] mo"
     before = fast(text)["input_ids"]

@@ -21,7 +21,8 @@ from quire.train.loop import planned
 
 
 class Collator:
-    """Rows to padded tensors: `input_ids`, `attention_mask`, `labels`, and `token_type_ids` or `decoder_input_ids`.
+    """Rows to padded tensors: `input_ids`, `attention_mask` and `labels`, with `decoder_input_ids` where a decoder
+    writes and `token_type_ids` where there are pairs and the tokenizer's model takes them.
 
     Serves one objective whose answers are tokens that the model's own head tells: `mlm` for a ForMaskedLM, `lm` for a
     ForCausalLM, `denoise` and `translate` for a ForConditionalGeneration. All others are refused and go by a `Bridge`.
@@ -39,13 +40,16 @@ class Collator:
     ) -> None:
         """The arguments are those of `Damage`. BadInput where labels are not enough; the message says why."""
         self.damage = Damage(tokenizer, objectives, length=length, corpus=corpus, start=start, seed=seed)
-        self.typed = "token_type_ids" in getattr(tokenizer, "model_input_names", ("token_type_ids",))
         if len(self.damage.objectives) != 1:
             raise BadInput("labels are for one objective alone; train quire.hf.Bridge(model, ...) with several")
         (self.objective,) = self.damage.objectives
         world = self.damage.world
-        plain = Backbone(vocab=world.vocab.size, decoder=1 if isinstance(self.objective, Writes) else None)
+        decoder = 1 if isinstance(self.objective, Writes) else None
+        plain = Backbone(vocab=world.vocab.size, positions=world.length, decoder=decoder)
         parts = planned([self.objective], plain, world)
+        self.native = Causal() if isinstance(self.objective, Lm) else Full()
+        named = getattr(tokenizer, "model_input_names", ("token_type_ids",))
+        self.typed = "token_type_ids" in named and self.native == Full()  # GPT-2 would take them for tokens
         if others := [name for name, part in parts.items() if not isinstance(part, TokenHead)]:
             self._refuse(f"asks for {', '.join(others)}, which labels cannot feed")
         if getattr(self.objective, "smoothing", 0) or self.objective.weight != 1:
@@ -54,8 +58,7 @@ class Collator:
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         batch = Batch.pack(self.damage(rows))
         packed, back = Packed(batch), torch.from_numpy(np.argsort(batch.order))
-        native = Causal() if isinstance(self.objective, Lm) else Full()
-        if any(sees != native for sees in batch.sees) or batch.languages is not None:
+        if any(sees != self.native for sees in batch.sees) or batch.languages is not None:
             self._refuse("comes with masks or languages that are not the model's own")
         if batch.hidden is not None or not torch.equal(packed.positions, counted(packed)):
             self._refuse("hides tokens from the decoder, or has positions that do not count from 0")
@@ -64,7 +67,7 @@ class Collator:
             "input_ids": rectangle.laid(packed.tokens, blank=self.damage.world.vocab.pad),
             "attention_mask": rectangle.there(),
         }
-        if self.typed and batch.target is None:
+        if self.typed and batch.segments.any():
             made["token_type_ids"] = rectangle.laid(packed.segments)
         if packed.target is None or batch.target is None:
             made["labels"] = rectangle.laid(self._answers(batch), blank=IGNORE)
