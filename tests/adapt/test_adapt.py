@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import quire
 from quire import cli
 from quire.adapt import adapt
+from quire.adapt.task import held_out
 from quire.core.errors import BadInput
 from quire.core.results import Study
 from quire.train.signals import StopRequest
@@ -67,6 +69,20 @@ def test_the_deployed_model_answers_as_it_did_in_the_study(done: Path, files: Pa
     assert arm.probabilities is not None
     answers = [json.loads(line) for line in (done / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert answers[-1]["event"] == "finished"
+
+
+def test_the_dev_texts_of_a_run_are_read_again_or_refused(files: Path, done: Path, tmp_path: Path) -> None:
+    dev = held_out(done)
+    study = Study.from_json((done / "results.json").read_text(encoding="utf-8"))
+    assert dev.sha256 == {split.name: split.sha256 for split in study.data.splits}["dev"]
+    shutil.copytree(done, tmp_path / "run")
+    reviews = (files / "reviews.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "reviews.csv").write_text("\n".join(reviews[:60]), encoding="utf-8")
+    recipe = (done / "recipe.yaml").read_text(encoding="utf-8")
+    changed = recipe.replace(str(files / "reviews.csv"), str(tmp_path / "reviews.csv"))
+    (tmp_path / "run" / "recipe.yaml").write_text(changed, encoding="utf-8")
+    with pytest.raises(BadInput, match="the dev texts are not those"):
+        held_out(tmp_path / "run")
 
 
 def test_a_finished_run_is_reopened_and_another_is_refused(files: Path, done: Path) -> None:

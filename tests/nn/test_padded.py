@@ -26,6 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "roberta": {"segments": 0, "norm_eps": 1e-5},
     "mpnet": {"segments": 0, "position": "learned_bucketed", "furthest": 20},
     "albert": {"groups": 1, "embedding": 10},
+    "albert, sinusoids": {"groups": 1, "embedding": 10, "position": "sinusoidal", "languages": 2, "segments": 0},
     "modern": {"position": "rotary", "gated": True, "bias": False, "norm_first": True, "window": 2}
     | {"global_every": 2, "rotary_base_local": 100.0, "segments": 0},
     "xlnet": {"position": "relative", "embedding_norm": False},
@@ -39,8 +40,8 @@ HEADS = {
 }
 
 
-def model(body: str, head: SequenceHead | None = None) -> Model:
-    sizes = {"vocab": 60, "depth": 3, "width": 24, "heads": 3, "ffn": 20, "positions": 14, "init_std": 0.3}
+def model(body: str, head: SequenceHead | None = None, *, depth: int = 3) -> Model:
+    sizes = {"vocab": 60, "depth": depth, "width": 24, "heads": 3, "ffn": 20, "positions": 14, "init_std": 0.3}
     spec = Backbone(**{**sizes, **BODIES[body]})
     return Model(spec, {} if head is None else {"classify": head}, seed=5).eval()
 

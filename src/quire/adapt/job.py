@@ -82,7 +82,8 @@ def _in_int8(bench: Bench, chosen: Trained) -> tuple[Trained | None, Quantisatio
         runs.append(run.model_copy(update={"dev": bench.dev_score(small), "curve": ()}))
         folders.append(home)
     arm = Trained(plan, tuple(runs), tuple(folders))
-    lower, median, _ = speedup(load(chosen.folders[chosen.best]), load(folders[chosen.best]), bench.task.dev.texts)
+    slow, fast = (load(homes[chosen.best]).probabilities for homes in (chosen.folders, folders))
+    lower, median, _ = speedup(slow, fast, bench.task.dev.texts)
     loss = (chosen.dev - arm.dev) * 100
     faster, good = lower > 1, loss <= bench.settings.max_loss
     why = (

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from quire.core.results import Latency
 from quire.predict import Predictor
 
+Answer: TypeAlias = Callable[[list[str]], object]
+"""Whatever answers texts."""
 BATCHES = (1, 32)
 SECONDS = 1.5
 """How long each latency is measured at most."""
@@ -30,16 +33,16 @@ def _latency(predictor: Predictor, texts: Sequence[str], batch: int) -> Latency:
     taken: list[float] = []
     until = time.perf_counter() + SECONDS
     while len(taken) < MOST_RUNS and (len(taken) < LEAST_RUNS or time.perf_counter() < until):
-        taken.append(_milliseconds(predictor, list(islice(supply, batch))) / batch)
+        taken.append(_milliseconds(predictor.probabilities, list(islice(supply, batch))) / batch)
     lower, median, upper = statistics.quantiles(taken, n=4)
     return Latency(batch=batch, median=median, lower=lower, upper=upper)
 
 
-def speedup(slow: Predictor, fast: Predictor, texts: Sequence[str], *, pairs: int = 30) -> tuple[float, float, float]:
+def speedup(slow: Answer, fast: Answer, texts: Sequence[str], *, pairs: int = 30) -> tuple[float, float, float]:
     """How many times faster `fast` answers one text: quartiles and median of ratios, the two measured in turn."""
     supply = cycle(texts)
     first = [next(supply)]
-    slow.probabilities(first), fast.probabilities(first)
+    slow(first), fast(first)
     ratios = []
     for text in islice(supply, pairs):
         ratios.append(_milliseconds(slow, [text]) / _milliseconds(fast, [text]))
@@ -47,9 +50,9 @@ def speedup(slow: Predictor, fast: Predictor, texts: Sequence[str], *, pairs: in
     return lower, median, upper
 
 
-def _milliseconds(predictor: Predictor, texts: list[str]) -> float:
+def _milliseconds(answer: Answer, texts: list[str]) -> float:
     begin = time.perf_counter()
-    predictor.probabilities(texts)
+    answer(texts)
     return (time.perf_counter() - begin) * 1000
 
 

@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from quire.adapt.settings import AdaptSettings, Inputs
+from quire.core.config import parse, read_yaml
 from quire.core.errors import BadInput
 from quire.core.results import DataFacts, SplitFacts
 from quire.text.audit import Audit, Banned, audit
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
 from quire.text.rows import Source, sha256
 from quire.text.split import split
+from quire.train.folder import IDENTITY, RECIPE
+from quire.train.safe import read_json
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,24 @@ class Given:
         """Hashes of what a run was made from: its splits and the files of its corpus."""
         splits = {part.name: part.sha256 for part in (task.train, task.dev, task.test)}
         return splits | {described(source): fingerprint(source) for source in self.corpus}
+
+
+def held_out(run: Path) -> Part:
+    """The dev texts of a run of `quire adapt`, read again; BadInput where the files are not what it was made from."""
+    settings = parse(AdaptSettings, read_yaml(run / RECIPE), where=str(run / RECIPE))
+    files = settings.inputs
+    given = Given.of(
+        files.train,
+        dev=files.dev,
+        test=files.test,
+        corpus=(),
+        text_column=files.text_column,
+        label_column=files.label_column,
+    )
+    dev = read_task(settings, given).dev
+    if read_json(run / IDENTITY)["data"]["dev"] != dev.sha256:
+        raise BadInput(f"{dev.origin}: the dev texts are not those that {run} was made from")
+    return dev
 
 
 def read_task(settings: AdaptSettings, given: Given) -> Task:

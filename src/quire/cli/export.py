@@ -5,28 +5,83 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from quire.cli.options import refuse
 from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
     from quire.export import SentencePool
 
 app = typer.Typer()
+OF_ONNX = ("int8", "texts", "text_column", "label_column", "max_loss")
+OF_SENTENCES = ("pool",)
 
 
 @app.command()
 def export(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="A run folder, a model folder, or minilm.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to write; a graph's is else beside the model's.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="An ONNX graph, with the tokenizer beside it.")] = False,
     sentence_transformers: Annotated[
         bool, typer.Option("--sentence-transformers", help="An encoder that sentence-transformers opens.")
     ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Of a graph: in int8 too, if that is faster here.")] = False,
+    texts: Annotated[
+        str | None, typer.Option(help="Of a graph: texts to compare on; else the run's dev texts.")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="The column of --texts that holds the text.")] = "text",
+    label_column: Annotated[
+        str | None, typer.Option(help="The column of --texts that holds the label, if any.")
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option(help="Points that int8 may lose: 0.5 with labelled texts, else 1.")
+    ] = None,
     pool: Annotated[
-        str | None, typer.Option(help="Of its vectors: first, mean or max; else as its classifier pools, or the mean.")
+        str | None, typer.Option(help="Of vectors: first, mean or max; else as its classifier pools, or the mean.")
     ] = None,
 ) -> None:
     """Write a model for others to run."""
-    if not sentence_transformers:
-        raise BadInput("export: say as what: --sentence-transformers")
+    if onnx == sentence_transformers:
+        raise BadInput("export: say as what: --onnx or --sentence-transformers")
+    if onnx:
+        refuse(context, OF_SENTENCES, why="is for --sentence-transformers")
+        _graph(model, out, texts, (text_column, label_column), int8=int8, max_loss=max_loss)
+    else:
+        refuse(context, OF_ONNX, why="is for --onnx")
+        _sentences(model, out, pool)
+
+
+def _graph(
+    model: str,
+    out: Path | None,
+    texts: str | None,
+    columns: tuple[str, str | None],
+    *,
+    int8: bool,
+    max_loss: float | None,
+) -> None:
+    from quire.export import export_onnx
+    from quire.export.card import lines
+    from quire.train.progress import shown
+
+    with shown() as progress:
+        outcome = export_onnx(
+            model,
+            out=out,
+            texts=texts,
+            text_column=columns[0],
+            label_column=columns[1],
+            int8=int8,
+            max_loss=max_loss,
+            progress=progress,
+        )
+    for line in (*lines(outcome.export), f"written to {outcome.folder}"):
+        typer.echo(line)
+
+
+def _sentences(model: str, out: Path | None, pool: str | None) -> None:
+    if out is None:
+        raise BadInput("export: say where to with --out")
     if pool not in (None, "first", "mean", "max"):
         raise BadInput(f"--pool {pool}: take first, mean or max")
     from quire.export import export_sentences

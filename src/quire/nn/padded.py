@@ -79,7 +79,7 @@ class PaddedModel(nn.Module):
     def __init__(self, model: Model, *, head: str | None = None) -> None:
         super().__init__()
         check(model, head)
-        self.model = copy.deepcopy(model).cpu().eval()
+        self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
         self.head = head
         tabled(self.model.backbone.embeddings, self.model.spec)
 

@@ -34,7 +34,7 @@ class Base:
     @classmethod
     def load(cls, name: str) -> Base:
         """The base called `name`: an embedded one, or the path of a model folder, or of a run that holds one."""
-        folder = _embedded(name) if name in EMBEDDED else Path(name)
+        folder = embedded(name) if name in EMBEDDED else Path(name)
         folder = folder / "model" if (folder / "model").is_dir() else folder
         if not folder.is_dir():
             known = ", ".join([*EMBEDDED, "none"])
@@ -120,7 +120,8 @@ def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
     return replace(files, backbone=backbone, state=state)
 
 
-def _embedded(name: str) -> Path:
+def embedded(name: str) -> Path:
+    """The folder of an embedded base; BadInput where its package is not installed."""
     package, inner, extra = EMBEDDED[name]
     spec = find_spec(package)
     if spec is None or spec.origin is None:
