@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def fit(
             record = run.update(t)
             done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
             if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
-                record |= watch(done)
+                with job.strategy.kept(model):
+                    record |= watch(done)
             run.note(record)
             progress.update(done, _figures(record))
             if folder and (stopping or job.plan.saves_after(done)):
@@ -132,8 +134,17 @@ def fit(
             if stop is not None and stopping and done < job.plan.steps:
                 where = f"; state saved in {folder}, the same command goes on" if folder else ""
                 raise Stopped(f"{title}: stopped by {stop.reason} after step {done}{where}")
+    job.strategy.finish(model)
     model.eval()
     return run.records
+
+
+@dataclass
+class _Told:
+    """What is logged of one micro-batch: its losses by slot, and figures by name."""
+
+    losses: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
 
 
 class _Run:
@@ -192,17 +203,13 @@ class _Run:
         notes: dict[str, float] = {}
         tokens = 0
         for packed in batches:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-                step = Step(self.model, packed)
-                terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in asking}
-            for slot, term in terms.items():
-                losses[slot] += float(term.detach())
-            for name, value in step.notes.items():
-                notes[name] = notes.get(name, 0.0) + float(value) / len(batches)
-            for slot, loss in losses.items():
-                self._check(f"the loss of {slot}", loss, t)
-            total: Tensor = torch.stack(list(terms.values())).sum()
-            total.backward()  # type: ignore[no-untyped-call]
+            told = _Told()
+            job.strategy.backward(self.model, partial(self._loss, packed, batches, asking, told))
+            for slot, value in told.losses.items():
+                losses[slot] += value
+                self._check(f"the loss of {slot}", losses[slot], t)
+            for name, value in told.notes.items():
+                notes[name] = notes.get(name, 0.0) + value / len(batches)
             tokens += packed.size
         rate, norm = self.optimizer.step(t)
         self._check("the norm of the gradient", norm, t)  # the weights are ruined: no checkpoint may hold them
@@ -220,6 +227,16 @@ class _Run:
             "tokens_per_second": tokens / seconds,
             "peak_share": self.flops_per_token * tokens / seconds / self.peak,
         }
+
+    def _loss(self, packed: Packed, batches: Sequence[Packed], asking: Sequence[Objective], told: _Told) -> Tensor:
+        """The loss of a micro-batch; the first time it is computed, its terms are told."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.job.plan.precision == "bf16"):
+            step = Step(self.model, packed)
+            terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in asking}
+        if not told.losses:
+            told.losses = {slot: float(term.detach()) for slot, term in terms.items()}
+            told.notes = {name: float(value) for name, value in step.notes.items()}
+        return torch.stack(list(terms.values())).sum()
 
     def _check(self, what: str, value: float, t: int) -> None:
         if not math.isfinite(value):

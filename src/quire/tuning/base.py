@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from torch import nn
+from pydantic import Field
+from torch import Tensor, nn
 
-from quire.core.catalogue import Component
+from quire.core.catalogue import Component, find
 from quire.nn.model import Model
 from quire.objectives.base import Objective
 
@@ -45,8 +47,51 @@ class Strategy(Component):
     def before_step(self, model: Model, t: int) -> None:
         """Freezing and thawing; called before update `t`, and a function of `t` alone so that resuming is exact."""
 
+    def backward(self, model: Model, losses: Callable[[], Tensor]) -> None:
+        """Add the gradients of one micro-batch; `losses` is its loss, computed anew at each call."""
+        losses().backward()  # type: ignore[no-untyped-call]
+
     def after_step(self, model: Model, t: int) -> None:
         """Averages, module swaps; called after update `t`."""
+
+    def kept(self, model: Model) -> AbstractContextManager[None]:
+        """While it lasts, `model` has the weights that would be kept if training ended here: dev is measured so."""
+        return nullcontext()
+
+    def finish(self, model: Model) -> None:
+        """Leave these weights for good, in place, and nothing that was put in for training alone."""
+
+
+class Over(Strategy):
+    """A strategy that adds something to another, `over`, which says what learns and how fast."""
+
+    home: ClassVar[str] = "quire.tuning"
+
+    over: Strategy = Field(default_factory=lambda: find(Strategy, "full").model_validate({}))
+
+    def prepare(self, model: Model) -> Model:
+        return self.over.prepare(model)
+
+    def groups(self, model: Model) -> list[Group]:
+        return self.over.groups(model)
+
+    def terms(self) -> tuple[Objective, ...]:
+        return self.over.terms()
+
+    def before_step(self, model: Model, t: int) -> None:
+        self.over.before_step(model, t)
+
+    def backward(self, model: Model, losses: Callable[[], Tensor]) -> None:
+        self.over.backward(model, losses)
+
+    def after_step(self, model: Model, t: int) -> None:
+        self.over.after_step(model, t)
+
+    def kept(self, model: Model) -> AbstractContextManager[None]:
+        return self.over.kept(model)
+
+    def finish(self, model: Model) -> None:
+        self.over.finish(model)
 
 
 def split_decay(group: Group) -> list[Group]:
