@@ -204,7 +204,7 @@ class _Run:
         tokens = 0
         for packed in batches:
             told = _Told()
-            job.strategy.backward(self.model, partial(self._loss, packed, batches, asking, told))
+            job.strategy.backward(self.model, packed, partial(self._loss, packed, batches, asking, told))
             for slot, value in told.losses.items():
                 losses[slot] += value
                 self._check(f"the loss of {slot}", losses[slot], t)

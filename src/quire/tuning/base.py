@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from quire.core.catalogue import Component, find
-from quire.nn.model import Model
+from quire.nn.model import Model, Packed
 from quire.objectives.base import Objective
 
 
@@ -47,9 +47,9 @@ class Strategy(Component):
     def before_step(self, model: Model, t: int) -> None:
         """Freezing and thawing; called before update `t`, and a function of `t` alone so that resuming is exact."""
 
-    def backward(self, model: Model, losses: Callable[[], Tensor]) -> None:
-        """Add the gradients of one micro-batch; `losses` is its loss, computed anew at each call."""
-        losses().backward()  # type: ignore[no-untyped-call]
+    def backward(self, model: Model, batch: Packed, loss: Callable[[], Tensor]) -> None:
+        """Add the gradients of a micro-batch; `loss` computes its loss, anew at each call."""
+        loss().backward()  # type: ignore[no-untyped-call]
 
     def after_step(self, model: Model, t: int) -> None:
         """Averages, module swaps; called after update `t`."""
@@ -81,8 +81,8 @@ class Over(Strategy):
     def before_step(self, model: Model, t: int) -> None:
         self.over.before_step(model, t)
 
-    def backward(self, model: Model, losses: Callable[[], Tensor]) -> None:
-        self.over.backward(model, losses)
+    def backward(self, model: Model, batch: Packed, loss: Callable[[], Tensor]) -> None:
+        self.over.backward(model, batch, loss)
 
     def after_step(self, model: Model, t: int) -> None:
         self.over.after_step(model, t)

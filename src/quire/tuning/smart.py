@@ -1,0 +1,87 @@
+"""SMART: a smooth model that does not run away (Jiang et al. 2020, "SMART: Robust and Efficient Fine-Tuning").
+
+L = L_task + smooth * max over |d| of D(f(x + d), f(x)) + near * D(f(x), f_past(x)),   D(p, q) = KL(p|q) + KL(q|p)
+
+The change d begins as noise and takes one step up D, of at most `rate` in any number of a token (section 3.1; the
+release does so). The past is a mean of the weights that moves by 1 - `decay` an update: the Bregman proximal point with
+momentum (section 3.2), which the release lacks; at `near` 0 it is left out. In D both sides have gradients but for the
+past, where the release detaches its targets.
+
+Legend: N positions, E width of the embeddings, K asked places, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from quire.nn.model import Step
+from quire.objectives.base import Objective
+from quire.tuning.adversarial import Change
+from quire.tuning.past import Memory, Remembering, Weights, asked, logits_with, memory_of, nothing
+
+Share = Annotated[float, Field(ge=0)]
+
+
+def divergence(p_KC: Tensor, q_KC: Tensor) -> Tensor:
+    """KL(p|q) + KL(q|p) of logits, the mean over K."""
+    log_p, log_q = p_KC.float().log_softmax(dim=-1), q_KC.float().log_softmax(dim=-1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1).mean()
+
+
+class Smooth(Objective):
+    """weight * D(f(x + d), f(x)), over all heads that are asked."""
+
+    noise: Annotated[float, Field(gt=0)] = 1e-5
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+
+    def loss(self, step: Step) -> Tensor:
+        slots = asked(step)
+        clean = [step.logits(slot) for slot in slots]
+        change = Change(step.model, step.batch)
+        change.d_NE = torch.randn_like(change.d_NE) * self.noise
+        state = torch.random.get_rng_state()
+        away, leaf = self._away(step, change, [logits.detach() for logits in clean], slots)
+        (gradient_NE,) = torch.autograd.grad(away, leaf)
+        highest_N1 = gradient_NE.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(gradient_NE.dtype).tiny)
+        change.d_NE = change.d_NE + self.rate * gradient_NE / highest_N1
+        torch.random.set_rng_state(state)  # the same dropout
+        return self._away(step, change, clean, slots)[0]
+
+    def _away(self, step: Step, change: Change, clean: list[Tensor], slots: list[str]) -> tuple[Tensor, Tensor]:
+        with change.made() as leaf:
+            view = step.view(step.batch)
+            parts = [divergence(view.logits(slot), was) for slot, was in zip(slots, clean, strict=True)]
+        return torch.stack(parts).sum(), leaf
+
+
+class Near(Objective):
+    """weight * D(f(x), f_past(x)), over all heads that are asked; 0 before there is a past."""
+
+    def loss(self, step: Step) -> Tensor:
+        slots, past = asked(step), memory_of(step.model)
+        if not len(past):
+            return nothing(step, slots)
+        before = logits_with(past.mean(), step, slots)
+        return torch.stack([divergence(step.logits(s), was) for s, was in zip(slots, before, strict=True)]).sum()
+
+
+class Smart(Remembering):
+    """Fine-tuning with both terms; the defaults are the paper's for GLUE (appendix A), where it names one."""
+
+    smooth: Share = 1.0
+    near: Share = 1.0
+    noise: Annotated[float, Field(gt=0)] = 1e-5
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+    def terms(self) -> tuple[Objective, ...]:
+        smooth = (Smooth(weight=self.smooth, slot="smooth", noise=self.noise, rate=self.rate),) if self.smooth else ()
+        near = (Near(weight=self.near, slot="near"),) if self.near else ()
+        return (*super().terms(), *smooth, *near)
+
+    def remember(self, memory: Memory, weights: Weights, t: int) -> None:
+        memory.drift(weights, stays=self.decay)
