@@ -1,6 +1,11 @@
 """Folders whose tokens Quire would get wrong are refused in one line, and it says what to do."""
 
+import json
 import sys
+from collections.abc import Iterator
+from functools import reduce
+from itertools import islice
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +13,7 @@ import pytest
 from tests.text.test_opening import bert, folder, learnt
 
 from quire.core.errors import BadInput
+from quire.text.backends import Kind
 from quire.text.tokenizers import Tokenizer
 
 
@@ -83,3 +89,34 @@ def test_without_sentencepiece_the_extra_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(BadInput, match=r"needs `pip install -U 'quire\[hf\]'`"):
         Tokenizer.load(tmp_path / "m")
+
+
+def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where values stand in JSON, the first few of a list."""
+    yield above
+    if isinstance(content, dict | list):
+        keys = content if isinstance(content, dict) else range(len(content))
+        for key in islice(keys, 12):
+            yield from places(content[key], (*above, key))
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_a_tokenizer_with_any_value_changed_is_read_or_refused(kind: Kind, tmp_path: Path) -> None:
+    texts = ["the lamp, the lamps"] * 3
+    Tokenizer.train(texts, kind=kind, size=300).save(tmp_path)
+    good = (tmp_path / "tokenizer.json").read_text("utf-8")
+    odd: list[Any] = [None, 2**32 - 1, "x", [], {"type": "x"}]
+    refused = 0
+    for *above, last in filter(None, places(json.loads(good))):
+        for value in odd:
+            whole = json.loads(good)
+            reduce(getitem, above, whole)[last] = value
+            (tmp_path / "tokenizer.json").write_text(json.dumps(whole), encoding="utf-8")
+            said = ""
+            try:
+                Tokenizer.load(tmp_path).encode(texts)
+            except BadInput as error:
+                said = str(error)
+            assert "\n" not in said
+            refused += bool(said)
+    assert refused > 100

@@ -217,9 +217,10 @@ CONFIGS = [
         r"'embeddings.word_embeddings.weight' has the shape \[37, 12\], config.json asks for \[38, 12\]",
     ),
     (
-        {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": 900},
         "'encoder.layer.3.attention.self.query.weight' that config.json asks for is missing",
     ),
+    ({"num_hidden_layers": 10**9}, "depth: Input should be less than or equal to 1000"),
     ({"quantization_config": {"bits": 4}}, "quantization_config"),
 ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from quire.core.config import Settings
-from quire.core.spec import Backbone, Count, Pool, Rate, Size
+from quire.core.spec import Backbone, Count, Depth, Pool, Rate, Size
 from quire.core.visibility import Causal, Full, Visibility
 
 
@@ -69,7 +69,7 @@ class Bottleneck(Backbone):
         | {"scale_embedding", "score", "window", "global_every", "rotary_base_local"}
     )
     kind: Literal["bottleneck"] = "bottleneck"
-    depth: Size = 24
+    depth: Depth = 24
     width: Size = 512
     heads: Size = 4
     ffn: Size = 512
@@ -132,7 +132,7 @@ class Cnn(Plain):
     tells: ClassVar[str] = "a position sees its neighbours on either side"
     meaningless: ClassVar[frozenset[str]] = _all_but("depth", "activation")
     kind: Literal["cnn"] = "cnn"
-    depth: Size = 1
+    depth: Depth = 1
     activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "relu"
     windows: Annotated[tuple[Size, ...], Field(min_length=1)] = (3, 4, 5)
     """Tokens that a filter spans; each span has its share of the `width` filters (Kim: 100 each)."""
@@ -175,7 +175,7 @@ class Lstm(Plain):
     tells: ClassVar[str] = "an LSTM with two directions reads back as well, and no other mask is known to one"
     meaningless: ClassVar[frozenset[str]] = _all_but("depth", "decoder")
     kind: Literal["lstm"] = "lstm"
-    depth: Size = 2
+    depth: Depth = 2
     directions: Literal["joined", "apart", "forward"] = "joined"
     cells: Size | None = None
     """Cells of a direction, where a projection leads from them to its share of the width (Sak et al. 2014)."""

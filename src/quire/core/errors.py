@@ -6,9 +6,11 @@ QuireError                 1
 └── Stopped               75   Ctrl-C or SIGTERM: state is saved, the same command goes on
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 
 class QuireError(Exception):
@@ -33,6 +35,23 @@ class Stopped(QuireError):
     """A signal asked the run to stop; its state is on disk and the same command goes on."""
 
     exit_code = 75
+
+
+class Ignored(UserWarning):
+    """Something in a person's files is left alone: what and where. The command line shows it in one line."""
+
+
+_ASKED = {
+    "Quire runs no code of a folder": ("auto_map", "custom_pipelines", "custom_generate", "trust_remote_code"),
+    "Quire computes attention in its own way": ("_attn_implementation", "attn_implementation", "use_flash_attn"),
+}
+
+
+def ignore(config: Mapping[str, Any], where: Path) -> None:
+    """Warn of what the configuration of a model folder asks for and does not get: code, and how to compute."""
+    for why, fields in _ASKED.items():
+        if asked := [field for field in fields if config.get(field)]:
+            warnings.warn(f"{where}: {', '.join(asked)} ignored: {why}", Ignored, stacklevel=3)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

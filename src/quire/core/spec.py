@@ -10,8 +10,11 @@ from quire.core.errors import nearest
 from quire.core.visibility import Causal, Visibility
 
 Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-Size: TypeAlias = Annotated[int, Field(gt=0)]
-Count: TypeAlias = Annotated[int, Field(ge=0)]
+Size: TypeAlias = Annotated[int, Field(gt=0, lt=2**31)]
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
+Depth: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
+"""Layers; the deepest that was published has 1000 (Wang et al. 2022, DeepNet)."""
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Pool: TypeAlias = Literal["first", "mean", "max", "attention"]
 """One vector of a sequence: its first state, or what all its states have in common; see `quire.nn.pooling`."""
 
@@ -32,11 +35,11 @@ class Backbone(Settings):
     tells: ClassVar[str] = "distances are told from both sides"
     """Why a position cannot be kept from what it should not see, in a body where it cannot: see `keeps`."""
     kind: str = "transformer"
-    decoder: Size | None = None
+    decoder: Depth | None = None
     """Layers of a decoder of the same width, which also attends to the states of the others (Vaswani et al. 2017,
     section 3.1); it shares the table of tokens."""
     vocab: Size = 30_522
-    depth: Size = 12
+    depth: Depth = 12
     width: Size = 768
     heads: Size = 12
     head_width: Size | None = None
@@ -73,19 +76,19 @@ class Backbone(Settings):
     """The distance from which on all share the last bucket."""
     scale_embedding: bool = False
     """Tokens times sqrt(width of the table) (Vaswani et al. 2017, section 3.4), lest sinusoids drown fresh ones."""
-    rotary_base: float = 10_000.0
+    rotary_base: Positive = 10_000.0
     score: Literal["scaled_dot", "dot", "additive", "bilinear"] = "scaled_dot"
     """How a query meets a key: q k / sqrt(head), q k, v tanh(q + k), or k W q."""
     window: Size | None = None
     """Local attention: a position sees so many neighbours on either side ..."""
     global_every: Size | None = None
     """... except in the first of every so many layers, where it sees all (ModernBERT: 3)."""
-    rotary_base_local: float | None = None
+    rotary_base_local: Positive | None = None
     """The base of rotary positions in local layers, where it differs."""
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.1
-    norm_eps: float = 1e-12
-    init_std: float = 0.02
+    norm_eps: Positive = 1e-12
+    init_std: Positive = 0.02
     init: Literal["bert", "gpt2", "t5", "fan_in"] = "bert"
     """How weights are drawn: see `quire.nn.initial`."""
 

@@ -9,7 +9,8 @@ The first is read where it is there. The others know neither their special token
 transformers' classes, and here in `quire.text.styles`. A class that is not there is refused, never guessed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
@@ -27,6 +28,8 @@ HOLDERS = {
     PIECES: ("spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model"),
 }
 """The names of the files that hold a vocabulary."""
+RARE = "a \u1361 \u4dff \ua66e \U00012000 \U0001f9ff"
+"""Of these some are unknown to any vocabulary."""
 _SAVE = "open it with transformers' AutoTokenizer and save it there, which makes one"
 
 
@@ -51,16 +54,14 @@ def read(folder: Path) -> tuple[Backend, dict[str, str], TokenizerConfig]:
     _add_tokens(backend, config, where=folder)
     backend.no_truncation()
     backend.no_padding()
+    _try(backend, path)
     return backend, names, config
 
 
 def _whole(path: Path, config: TokenizerConfig, *, bert: bool) -> Backend:
     """As it stands, but that tokenizer_config.json has the last word on BERT's normalization, as in transformers."""
-    try:
+    with _library(path, "not a readable tokenizer"):
         backend = Backend.from_str(path.read_bytes().decode("utf-8"))
-    except Exception as error:  # the library raises bare Exception
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path}: not a readable tokenizer: {reason}; fetch it again") from error
     normal = backend.normalizer
     if bert and isinstance(normal, normalizers.BertNormalizer):
         said = (config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars)
@@ -69,6 +70,24 @@ def _whole(path: Path, config: TokenizerConfig, *, bert: bool) -> Backend:
                 setattr(normal, field, value)
         backend.normalizer = normal
     return backend
+
+
+def _try(backend: Backend, path: Path) -> None:
+    """It may lack its own unknown token, which the library notices when a text needs it."""
+    with _library(path, "cannot read a text"):
+        backend.encode(RARE)
+
+
+@contextmanager
+def _library(path: Path, fails: str) -> Iterator[None]:
+    """What the library raises is a bare Exception and, where it panics, not even that."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path}: {fails}: {reason}; copy it from the model's source again") from error
 
 
 def _vocabulary(folder: Path, name: str) -> tuple[Path, Style]:
@@ -135,12 +154,8 @@ def _bpe(path: Path, style: Style, names: Mapping[str, str], config: TokenizerCo
     """Bytes of GPT-2's words; or letters of BERT's words, in lower case, of which the last ends in `</w>`."""
     merges = path.with_name("merges.txt")
     options = {"end_of_word_suffix": "</w>", "unk_token": names["unk"]} if style.words else {}
-    try:
+    with _library(path, f"not readable with {merges.name}"):
         backend = Backend(models.BPE.from_file(str(path), str(merges), **options))
-    except Exception as error:  # the library raises bare Exception
-        raise BadInput(
-            f"{path}: not readable with {merges.name}: {error}; copy both from the model's source"
-        ) from error
     if style.words:
         backends.cut_as_bert(backend, lowercase=True)
         backend.decoder = decoders.BPEDecoder(suffix="</w>")

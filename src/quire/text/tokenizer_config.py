@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from tokenizers import AddedToken
 
 from quire.core.config import parse
-from quire.core.errors import BadInput
+from quire.core.errors import BadInput, ignore
 from quire.text.styles import ANY, OF_MODELS
 
 ROLES_AND_ENDS = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
@@ -84,6 +84,7 @@ class TokenizerConfig(BaseModel):
 def read(folder: Path) -> TokenizerConfig:
     """From tokenizer_config.json, special_tokens_map.json and added_tokens.json, each of which may be absent."""
     main = read_object(folder / "tokenizer_config.json")
+    ignore(main, folder / "tokenizer_config.json")
     data = {**read_object(folder / "special_tokens_map.json"), **main}
     config = parse(TokenizerConfig, data, where=str(folder / "tokenizer_config.json"))
     beside = read_object(folder / "added_tokens.json")
@@ -106,10 +107,12 @@ def class_of(folder: Path, config: TokenizerConfig) -> str:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or an empty one where there is no file."""
+    if not path.exists():
+        return {}
+    if not path.is_file():
+        raise BadInput(f"{path}: not a plain file; fetch it again")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}") from error
     if not isinstance(data, dict):

@@ -27,6 +27,8 @@ from quire.text.words import Segmenter
 
 HIDDEN = "\U0010ffff" * 4
 """Before the name of a piece that no text may spell: characters that Unicode promises never to assign."""
+MOST = 10_000_000
+"""Tokens; there is memory for a table of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +84,13 @@ class Tokenizer:
         for role, name in found.items():
             if name not in known:
                 raise BadInput(f"{where}: the tokenizer has no {role} token {name!r}; name it in tokenizer_config.json")
+        if (size := max(known.values()) + 1) > MOST:
+            raise BadInput(f"{where}: a token's number is {size - 1:,}; no vocabulary is that large, take another")
         ids = {role: known[name] for role, name in found.items()}
         sentinels = marks.ids(known)
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
         vocab = Vocab(
-            size=max(known.values()) + 1,
+            size=size,
             pad=ids["pad"],
             unk=ids["unk"],
             cls=ids["cls"],

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from quire.core.config import Settings, parse
-from quire.core.errors import BadInput
+from quire.core.errors import BadInput, Ignored
 from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 
 MANIFEST, STATE = "manifest.json", "state.json"
@@ -76,7 +76,7 @@ def latest(root: Path) -> Path | None:
         try:
             _verify(folder)
         except BadInput as error:
-            warnings.warn(f"passed over: {error}", stacklevel=2)
+            warnings.warn(f"passed over: {error}", Ignored, stacklevel=2)
         else:
             return folder
     return None

@@ -1,6 +1,7 @@
 """Tensors from Hugging Face's names to ours and back, bit for bit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def import_tensors(
     state: dict[str, Tensor] = {}
     pooler: dict[str, Tensor] = {}
     used: set[str] = set()
-    for row in _rows(family, backbone, heads, where):
+    with within_memory(where / "config.json"):
+        rows = list(family.rows(backbone, heads))
+    for row in rows:
         state[row.ours] = _joined(named, row, where)
         used.update(row.theirs)
     for row in family.pooler_rows(backbone):
@@ -203,7 +206,7 @@ def _start(config: Mapping[str, Any], family: Family, where: Path) -> str:
     roles = [role for role in (family.start, *ids) if asked is None or asked == config.get(ids[role])]
     if not roles:
         raise BadInput(
-            f"{where / 'config.json'}: decoder_start_token_id {asked!r} is none of {', '.join(ids.values())}; "
+            f"{where / 'config.json'}: decoder_start_token_id {asked!r:.40} is none of {', '.join(ids.values())}; "
             "make it one of them, or choose another model"
         )
     return roles[0]
@@ -223,13 +226,13 @@ def _scores(named: Mapping[str, Tensor], family: Family, config: Mapping[str, An
     return None
 
 
-def _rows(family: Family, backbone: Backbone, heads: Mapping[str, HeadSpec], where: Path) -> list[Row]:
+@contextmanager
+def within_memory(where: Path) -> Iterator[None]:
+    """BadInput for sizes, written in the file `where`, of which torch cannot even make shapes."""
     try:
-        return list(family.rows(backbone, heads))
+        yield
     except RuntimeError as error:
-        raise BadInput(
-            f"{where / 'config.json'}: sizes beyond all memory; take it from where the model came"
-        ) from error
+        raise BadInput(f"{where}: sizes beyond all memory; take it from where the model came") from error
 
 
 def _joined(named: Mapping[str, Tensor], row: Row, where: Path) -> Tensor:

@@ -25,6 +25,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     The safetensors library refuses a header past the end or over 100 MB, holes, overlaps, unknown dtypes and sizes
     that disagree with the shape; duplicate names it lets pass (the last one wins), so they are refused here.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device would be read for ever
+        raise BadInput(f"{path}: not a plain file; fetch it again")
     try:
         with safe_open(path, framework="pt") as file:
             _refuse_duplicates(path)
@@ -60,7 +62,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def pickle_refusal(path: Path) -> str:
     """The one line for a file that could run code when read."""
-    return f"{path}: a pickle can run code when it is read, so Quire reads none; save the model as safetensors"
+    return (
+        f"{path}: a pickle can run code when it is read, so Quire reads none; if you trust its source, open it with "
+        "transformers, and its save_pretrained writes safetensors"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -71,6 +76,8 @@ def sha256(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file, or a BadInput that names the file and the place."""
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path}: not a plain file; fetch it again")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,23 +7,25 @@ quire.json                       specs, versions, hashes, and what the writer ad
 README.md, tokenizer files       the model card; written by the caller's functions
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from quire.core.config import Settings, parse
-from quire.core.errors import BadInput
+from quire.core.errors import BadInput, Ignored, ignore
 from quire.core.example import Vocab
 from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.characters import SPELLINGS
 from quire.nn.model import DECODER, Model
-from quire.train.convert import Imported, checked, export_tensors, import_tensors
+from quire.train.convert import Imported, checked, export_tensors, import_tensors, within_memory
 from quire.train.families import describing, same, write_config
 from quire.train.families.base import Family, shapes
 from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
@@ -68,6 +70,14 @@ class _Record(Settings):
     labels: list[str] | None = None
     sha256: dict[str, str]
     extra: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _heads_stand(self) -> Self:
+        bodies = ("backbone", DECODER) if self.backbone.decoder else ("backbone",)
+        for slot, head in self.heads.items():
+            if isinstance(head, TokenHead) and head.of not in bodies:
+                raise ValueError(f"the head {slot!r:.40} stands on {head.of!r:.40}, which is not there")
+        return self
 
 
 def standing(model: Model, body: str = "backbone") -> tuple[Backbone, dict[str, HeadSpec], dict[str, Tensor]]:
@@ -166,6 +176,7 @@ def read_model(folder: Path) -> ModelFiles:
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; give one with config.json and {MODEL}")
     config = read_json(folder / "config.json")
+    ignore(config if isinstance(config, dict) else {}, folder / "config.json")
     record = _read_record(folder) if (folder / RECORD).is_file() else None
     if isinstance(config, dict) and config.get("model_type") == OWN:
         return _read_own(folder, record)
@@ -183,7 +194,8 @@ def _read_own(folder: Path, record: _Record | None) -> ModelFiles:
     if record is None:
         raise BadInput(f"{folder}: no {RECORD}, which describes a model in Quire's own names; fetch the folder again")
     tensors = read_weights(folder)
-    wanted = shapes(record.backbone, {})
+    with within_memory(folder / RECORD):
+        wanted = shapes(record.backbone, {})
     state = {
         name: checked(tensors, name, shape, folder / MODEL, whole=name == SPELLINGS) for name, shape in wanted.items()
     }
@@ -194,8 +206,11 @@ def _with_beside(
     folder: Path, record: _Record, found: Mapping[str, Tensor], *, pooler: Mapping[str, Tensor], unused: Sequence[str]
 ) -> ModelFiles:
     """What was found in the main file, and what lies beside it."""
+    if record.labels is not None and "classify" in record.heads:
+        _fitting(record.labels, record.heads["classify"], folder / RECORD)
     beside = read_tensors(folder / HEADS) if HEADS in record.sha256 else {}
-    wanted = shapes(record.backbone, record.heads)
+    with within_memory(folder / RECORD):
+        wanted = shapes(record.backbone, record.heads)
     state = {
         name: found[name] if name in found else checked(beside, name, shape, folder / HEADS)
         for name, shape in wanted.items()
@@ -237,7 +252,21 @@ def _labels(config: dict[str, Any], found: Imported, where: Path) -> list[str] |
     keys = [str(i) for i in range(head.outputs)]
     if not isinstance(table, dict) or set(table) != set(keys):
         raise BadInput(f"{where}: id2label does not name the {head.outputs} outputs of the classifier; mend it")
-    return [str(table[key]) for key in keys]
+    labels = _fitting([str(table[key]) for key in keys], head, where)
+    back = config.get("label2id")
+    if isinstance(back, dict) and {str(name): str(i) for name, i in back.items()} != dict(
+        zip(labels, keys, strict=True)
+    ):
+        warnings.warn(f"{where}: label2id ignored: it does not say what id2label says", Ignored, stacklevel=3)
+    return labels
+
+
+def _fitting(labels: list[str], head: HeadSpec, where: Path) -> list[str]:
+    """The labels of a classifier, if they are as many as its outputs, and each another."""
+    outputs = getattr(head, "outputs", len(labels))
+    if len(labels) != outputs or len(set(labels)) < outputs:
+        raise BadInput(f"{where}: {len(set(labels))} different labels for {outputs} outputs of the classifier; mend it")
+    return labels
 
 
 def _read_record(folder: Path) -> _Record:

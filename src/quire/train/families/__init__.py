@@ -72,12 +72,12 @@ def read_config(config: Any, *, where: Path) -> tuple[Family, Backbone]:
         raise BadInput(f"{where}: expected an object with the model's settings")
     name = config.get("model_type", "bert")  # BERT's first configs carry no type
     if not (isinstance(name, str) and name in FAMILIES):
-        raise BadInput(f"{where}: model_type {name!r} is none that Quire knows{nearest(str(name), FAMILIES)}")
+        raise BadInput(f"{where}: model_type {name!r:.40} is none that Quire knows{nearest(str(name)[:40], FAMILIES)}")
     family = FAMILIES[name]
     for field, fine in (_FINE | dict(family.fine)).items():
         if field in config and config[field] not in fine:
             raise BadInput(
-                f"{where}: {field} {config[field]!r} is not supported, only {fine[0]!r}; choose another model"
+                f"{where}: {field} {config[field]!r:.40} is not supported, only {fine[0]!r}; choose another model"
             )
     needed = [theirs for ours, theirs in family.fields.items() if ours in _NEEDED]
     if missing := [theirs for theirs in needed if theirs not in config]:
@@ -88,8 +88,8 @@ def read_config(config: Any, *, where: Path) -> tuple[Family, Backbone]:
     try:
         fields = {**family.fixed, **fields, **family.read(config)}
     except ValueError as error:
-        raise BadInput(f"{where}: {error}") from error
-    except (TypeError, AttributeError) as error:
+        raise BadInput(f"{where}: {' '.join(str(error).split())[:300]}") from error
+    except (TypeError, AttributeError, OverflowError) as error:
         raise BadInput(f"{where}: a value of another type than expected ({error}); fetch the model again") from error
     return family, parse(Backbone, fields, where=str(where))
 
@@ -151,5 +151,5 @@ def _activation(config: dict[str, Any], family: Family, where: Path) -> Activati
     act = str(config.get(family.activation, family.default_activation))
     if _ACTIVATIONS.get(act) not in family.activations:
         known = [name for name, ours in _ACTIVATIONS.items() if ours in family.activations]
-        raise BadInput(f"{where}: {family.activation} {act!r} is not supported{nearest(act, known)}")
+        raise BadInput(f"{where}: {family.activation} {act!r:.40} is not supported{nearest(act[:40], known)}")
     return _ACTIVATIONS[act]
