@@ -41,6 +41,11 @@ class DynamicInt8(Compressor[Int8Plan]):
             reduce_range=not torch.cpu._is_vnni_supported(),
         )
 
+    def can(self, model: Model, plan: Int8Plan) -> bool:
+        """Whether the model has what the plan names."""
+        whole = self.plan(model)
+        return set(plan.linears) <= set(whole.linears) and set(plan.tables) <= set(whole.tables)
+
     def apply(self, model: Model, plan: Int8Plan) -> Model:
         small = copy.deepcopy(model).cpu().eval()
         for name in plan.linears:

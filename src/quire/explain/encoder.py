@@ -16,7 +16,7 @@ from quire.nn.model import Model
 from quire.nn.pooling import Mean
 from quire.paradigms.classify import Classify
 from quire.predict import opened
-from quire.predict.encode import encode
+from quire.predict.encode import Reading, encode
 from quire.predict.features import Features
 from quire.predict.folder import RECORD, located
 from quire.predict.network import Network
@@ -64,8 +64,8 @@ class Encoder:
     def _of(cls, source: str, files: ModelFiles, tokenizer: Tokenizer) -> Self:
         model = Model(files.backbone, files.heads).eval()
         model.load_state_dict(dict(files.state))
-        length, cut = files.extra.get("length", files.backbone.positions), files.extra.get("cut", "head")
-        return cls(source, model, tokenizer, length, cut)
+        read = Reading.of(files.extra, files.backbone, where=f"{source}: extra")
+        return cls(source, model, tokenizer, read.length, read.cut)
 
     def words(self) -> Space:
         """The rows of the table of tokens for words that the tokenizer, inside a text, cuts to that one token."""

@@ -1,14 +1,36 @@
 """Texts to examples for a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
 
+from pydantic import Field
+
+from quire.core.config import Settings, parse
+from quire.core.errors import BadInput
 from quire.core.example import Example, World
+from quire.core.spec import Backbone
 from quire.paradigms.classify import Classify
 from quire.text.cut import Cut, cut
 from quire.text.tokenizers import Tokenizer
 
 SPECIALS = 2
 """[CLS] and [SEP] around a text."""
+
+
+class Reading(Settings):
+    """How much of a text a network reads: so many tokens with its special ones, and which."""
+
+    length: Annotated[int, Field(ge=SPECIALS)]
+    cut: Cut = "head"
+
+    @classmethod
+    def of(cls, extra: Mapping[str, Any], backbone: Backbone, *, where: str) -> Self:
+        """As it is written beside a network, else all that the network can read; BadInput for more than that."""
+        told = {name: extra[name] for name in cls.model_fields if name in extra}
+        found = parse(cls, {"length": backbone.positions, **told}, where=where)
+        if found.length > backbone.positions:
+            raise BadInput(f"{where}.length: {found.length}, and the model has {backbone.positions} positions; mend it")
+        return found
 
 
 def encode(

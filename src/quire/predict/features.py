@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quire.core.errors import BadInput
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
-from quire.predict.encode import encode
-from quire.predict.folder import read_own, write_own
+from quire.predict.encode import Reading, encode
+from quire.predict.folder import RECORD, Facts, read_own, shaped, write_own
 from quire.predict.linear import Scores, softmax
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
@@ -22,6 +21,11 @@ from quire.train.start import tokenizer_of
 from quire.train.weights import read_model, save_model
 
 ENCODER = "encoder"
+
+
+class _Facts(Facts):
+    length: int
+    cut: Cut
 
 
 class Features(Predictor):
@@ -66,12 +70,13 @@ class Features(Predictor):
 
     @classmethod
     def load(cls, folder: Path) -> Features:
-        facts, arrays = read_own(folder)
+        facts, arrays = read_own(folder, _Facts)
         files = read_model(folder / ENCODER)
+        read = Reading.of(facts.model_dump(), files.backbone, where=str(folder / RECORD))
+        c = len(facts.labels)
+        shaped(folder, arrays, coef=(c, files.backbone.width), intercept=(c,))
         model = Model(files.backbone, {})
         model.load_state_dict(dict(files.state))
         linear = Scores(arrays["coef"], arrays["intercept"])
-        if linear.coef.shape != (len(facts["labels"]), files.backbone.width):
-            raise BadInput(f"{folder}: the linear layer does not fit encoder and labels; write the folder again")
         tokenizer = tokenizer_of(folder / ENCODER, files.backbone)
-        return cls(model, tokenizer, linear, facts["labels"], length=facts["length"], how=facts["cut"])
+        return cls(model, tokenizer, linear, facts.labels, length=read.length, how=read.cut)

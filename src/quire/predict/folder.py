@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, Field
 
+from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.predict.base import Predictor
 
@@ -28,6 +30,26 @@ KINDS = {
     "network": "quire.predict.network:Network",
     "int8": "quire.predict.network:Int8Network",
 }
+Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name that stands there twice")
+    return names
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_different)]
+
+
+class Facts(Settings):
+    """What predictor.json says of every kind; each adds its own."""
+
+    predictor: str
+    labels: Names
+
+
+Held = TypeVar("Held", bound=Facts)
 
 
 def load(path: str | Path) -> Predictor:
@@ -50,8 +72,8 @@ def opened(path: str | Path) -> Predictor | Writer:
     """Whatever answers texts in this folder."""
     folder = located(path)
     kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
-    if kind not in KINDS:
-        raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r}; known: {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r:.40}; known: {', '.join(KINDS)}")
     if kind == "network":
         return _network(folder)
     module, _, name = KINDS[kind].partition(":")
@@ -89,7 +111,7 @@ def write_own(
     folder: Path,
     predictor: Predictor,
     *,
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Arrays,
     facts: Mapping[str, Any],
     card: str,
     also: Callable[[Path], None] | None = None,
@@ -108,11 +130,24 @@ def write_own(
             also(draft)
 
 
-def read_own(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """The facts and arrays that `write_own` wrote."""
+def read_own(folder: Path, facts: type[Held]) -> tuple[Held, Arrays]:
+    """The facts and arrays that `write_own` wrote; BadInput for others than these, and for NaN or infinity."""
     from quire.train.safe import read_tensors
 
-    return _record(folder), {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
+    found = parse(facts, _record(folder), where=str(folder / RECORD))
+    arrays = {name: tensor.numpy() for name, tensor in read_tensors(folder / ARRAYS).items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise BadInput(f"{folder / ARRAYS}: {name!r} holds NaN or infinity; write the folder again")
+    return found, arrays
+
+
+def shaped(folder: Path, arrays: Arrays, **shapes: tuple[int, ...]) -> None:
+    """BadInput unless the arrays have these shapes, which follow from the facts."""
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape:
+            had = f"has the shape {list(arrays[name].shape)}" if name in arrays else "is missing"
+            raise BadInput(f"{folder / ARRAYS}: {name!r} {had}, {RECORD} asks for {list(shape)}; write it again")
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from quire.predict.base import Floats, Predictor
-from quire.predict.folder import read_own, write_own
+from quire.predict.folder import Facts, read_own, shaped, write_own
 
 
 class Majority(Predictor):
@@ -37,5 +37,6 @@ class Majority(Predictor):
 
     @classmethod
     def load(cls, folder: Path) -> Majority:
-        facts, arrays = read_own(folder)
-        return cls(facts["labels"], arrays["shares"])
+        facts, arrays = read_own(folder, Facts)
+        shaped(folder, arrays, shares=(len(facts.labels),))
+        return cls(facts.labels, arrays["shares"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -11,16 +13,18 @@ from quire.compress.quantize import DynamicInt8, Int8Plan
 from quire.core.config import parse
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.heads import PrivateHead, SequenceHead
-from quire.core.spec import Backbone
+from quire.core.heads import LayerMix, PrivateHead, SequenceHead
+from quire.core.spec import Backbone, Pool, Size
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
-from quire.predict.encode import encode
-from quire.predict.folder import RECORD, read_own, write_own
+from quire.predict.encode import Reading, encode
+from quire.predict.folder import RECORD, Facts, read_own, write_own
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
+from quire.train.convert import within_memory
 from quire.train.evaluate import predict
+from quire.train.families.base import shapes
 from quire.train.start import tokenizer_of
 from quire.train.weights import ModelFiles, read_model, save_model
 
@@ -70,9 +74,19 @@ class Network(Predictor):
         task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
-        length = files.extra.get("length", files.backbone.positions)
-        tokenizer = tokenizer_of(folder, files.backbone)
-        return cls(model, task, tokenizer, length=length, how=files.extra.get("cut", "head"))
+        read = Reading.of(files.extra, files.backbone, where=f"{folder}: extra")
+        return cls(model, task, tokenizer_of(folder, files.backbone), length=read.length, how=read.cut)
+
+
+class _Facts(Facts):
+    backbone: Backbone
+    plan: Int8Plan
+    length: int
+    cut: Cut
+    pool: Pool | Literal["auto"] = "auto"
+    mix: LayerMix = "none"
+    activation: Literal["tanh", "relu"] = "tanh"
+    private: Size | None = None
 
 
 class Int8Network(Network):
@@ -117,17 +131,24 @@ class Int8Network(Network):
 
     @classmethod
     def load(cls, folder: Path) -> Int8Network:
-        facts, arrays = read_own(folder)
+        facts, arrays = read_own(folder, _Facts)
         where = str(folder / RECORD)
-        backbone = parse(Backbone, facts["backbone"], where=where)
-        plan = parse(Int8Plan, facts["plan"], where=where)
-        asked = {name: facts[name] for name in ("labels", "pool", "mix", "activation", "private") if name in facts}
-        task = parse(Classify, asked, where=where)
+        how = facts.model_dump(include={"labels", "pool", "mix", "activation", "private"}, exclude_unset=True)
+        task, backbone = parse(Classify, how, where=where), facts.backbone
+        read = Reading.of(facts.model_dump(include={"length", "cut"}), backbone, where=where)
         tokenizer = tokenizer_of(folder, backbone)
-        model = Model(backbone, task.parts(backbone, World(tokenizer.vocab)))
-        model = DynamicInt8().apply(model, plan)
+        parts = task.parts(backbone, World(tokenizer.vocab))
+        heads = {slot: part for slot, part in parts.items() if not isinstance(part, Backbone)}
+        with within_memory(folder / RECORD):
+            sizes = sum(prod(shape) for shape in shapes(backbone, heads).values())
+        if sizes > sum(array.size for array in arrays.values()):
+            raise BadInput(f"{folder}: {RECORD} asks for more weights than there are; write the folder again")
+        model = Model(backbone, parts)
+        if not DynamicInt8().can(model, facts.plan):
+            raise BadInput(f"{where}: the plan names what the model does not have; write the folder again")
+        model = DynamicInt8().apply(model, facts.plan)
         try:
             model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         except RuntimeError as error:
             raise BadInput(f"{folder}: the weights do not fit {RECORD}; write the folder again") from error
-        return cls(model, task, tokenizer, length=facts["length"], how=facts["cut"], plan=plan)
+        return cls(model, task, tokenizer, length=read.length, how=read.cut, plan=facts.plan)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from quire.core.example import Ints
 from quire.predict.base import Floats, Predictor
-from quire.predict.folder import read_own, write_own
+from quire.predict.folder import Facts, Names, read_own, shaped, write_own
 from quire.predict.linear import Scores, best_regression, softmax
 from quire.text.words import mostly_chinese
+
+
+class _Facts(Facts):
+    analyzer: Literal["word", "char"]
+    vocabulary: Names
 
 
 class TfIdf(Predictor):
@@ -62,9 +67,11 @@ class TfIdf(Predictor):
 
     @classmethod
     def load(cls, folder: Path) -> TfIdf:
-        facts, arrays = read_own(folder)
-        vectorizer = _frozen(facts["analyzer"], facts["vocabulary"], arrays["idf"])
-        return cls(facts["labels"], vectorizer, Scores(arrays["coef"], arrays["intercept"]))
+        facts, arrays = read_own(folder, _Facts)
+        c, f = len(facts.labels), len(facts.vocabulary)
+        shaped(folder, arrays, coef=(c, f), intercept=(c,), idf=(f,))
+        vectorizer = _frozen(facts.analyzer, facts.vocabulary, arrays["idf"])
+        return cls(facts.labels, vectorizer, Scores(arrays["coef"], arrays["intercept"]))
 
 
 def _vectorizer(*, chinese: bool, vocabulary: Sequence[str] | None = None) -> Any:

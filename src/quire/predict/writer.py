@@ -202,6 +202,9 @@ class Writer:
         """What a model folder holds; BadInput where nothing in it writes."""
         if EXTRA in files.extra:
             plan = parse(Writing, files.extra[EXTRA], where=f"{folder}: {EXTRA}")
+            plan.check_room(files.backbone)
+            if not isinstance(files.heads.get(plan.task.head), TokenHead):
+                raise BadInput(f"{folder}: {EXTRA}: no head {plan.task.head!r:.40} that writes; write the folder again")
         else:
             half = max(files.backbone.positions // 2, 2)
             plan = Writing(task=task_of(files, where=str(folder)), length=half, search=Search(limit=min(64, half - 1)))
