@@ -4,11 +4,15 @@ Nothing heavy is imported before a verb needs it, so that `quire --help` is quic
 """
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 import typer
 
 from quire.cli import adapt, compare, data, evaluate, explain, export, finetune, predict, pretrain, recipes
-from quire.core.errors import BadInput, QuireError
+from quire.core.errors import BadInput, Ignored, QuireError
 
 app = typer.Typer(
     help="From your own text and labels to the best small model, and proof of it.",
@@ -26,7 +30,8 @@ app.add_typer(explain.app, name="explain")
 def main() -> None:
     """Run the command line; errors that Quire raises on purpose are one line and their exit code."""
     try:
-        app(standalone_mode=True)
+        with _told():
+            app(standalone_mode=True)
     except QuireError as error:
         sys.stderr.write(f"quire: {error}\n")
         sys.exit(error.exit_code)
@@ -35,3 +40,26 @@ def main() -> None:
             raise
         sys.stderr.write(f"quire: {error.filename or 'output'}: {error.strerror}; nothing more was written\n")
         sys.exit(BadInput.exit_code)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is ignored in a person's files is one line; other warnings look as Python shows them."""
+    with warnings.catch_warnings():  # it puts showwarning back
+        plain = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, Ignored):
+                sys.stderr.write(f"quire: {message}\n")
+            else:
+                plain(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
