@@ -13,7 +13,7 @@ from quire import recipe
 from quire.train.optim import Optimizer, TrainPlan, by_rows, factor
 from quire.tuning.base import Group
 
-SCHEDULES = ["linear", "cosine", "wsd", "inverse_sqrt", "constant"]
+SCHEDULES = ["linear", "slanted", "cosine", "wsd", "inverse_sqrt", "constant"]
 PLANS = st.builds(
     TrainPlan,
     steps=st.integers(1, 300),
@@ -53,7 +53,13 @@ def test_the_factor_is_continuous_where_pieces_join(schedule: str, warmup: int, 
 
 @pytest.mark.parametrize(
     ("schedule", "half", "end"),
-    [("linear", 0.5, 0.0), ("cosine", 0.5, 0.0), ("constant", 1.0, 1.0), ("wsd", 1.0, 0.0)],
+    [
+        ("linear", 0.5, 0.0),
+        ("cosine", 0.5, 0.0),
+        ("constant", 1.0, 1.0),
+        ("slanted", 0.5 + 1 / 64, 1 / 32),
+        ("wsd", 1.0, 0.0),
+    ],
 )
 def test_schedules_at_known_places(schedule: str, half: float, end: float) -> None:
     at = factor(TrainPlan.model_validate({"steps": 110, "warmup": 10, "schedule": schedule}))

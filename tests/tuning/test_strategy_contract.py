@@ -17,7 +17,10 @@ from quire.tuning.base import Group, split_decay
 from quire.tuning.full import Full
 
 NAMES = list(catalogue(Strategy))
-SETTINGS = [pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields")]
+SETTINGS = [
+    pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields"),
+    pytest.param(Full(layer_decay=1 / 2.6, thaw_at=1, thaw_every=2), id="ulmfit"),
+]
 
 
 @pytest.fixture
@@ -138,3 +141,15 @@ def test_thawing_starts_at_its_step(model: Model) -> None:
         assert bool(body) == (t >= 3), t
         assert not any(".embeddings." in name or ".blocks.0." in name for name in body)
         assert any(name.startswith("heads.") for name in learning(model))
+
+
+def test_layers_thaw_one_by_one_from_above() -> None:
+    deep = Model(Backbone(vocab=9, depth=3, width=4, heads=1, ffn=4, positions=4), {"pair": SequenceHead(outputs=2)})
+    strategy = Full(thaw_at=1, thaw_every=2)
+    strategy.prepare(deep)
+    for t, lowest in enumerate((3, 2, 2, 1, 1, 0, 0, -1, -1)):
+        strategy.before_step(deep, t)
+        found = learning(deep)
+        assert any(".embeddings." in name for name in found) == (lowest == -1), t
+        assert {k for k in range(3) if any(f".blocks.{k}." in name for name in found)} == {*range(max(lowest, 0), 3)}, t
+        assert any(name.startswith("heads.") for name in found)

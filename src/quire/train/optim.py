@@ -16,7 +16,10 @@ from quire.core.config import Settings
 from quire.core.spec import Size
 from quire.tuning.base import Group
 
-Schedule: TypeAlias = Literal["linear", "cosine", "wsd", "inverse_sqrt", "constant"]
+Schedule: TypeAlias = Literal["linear", "slanted", "cosine", "wsd", "inverse_sqrt", "constant"]
+SLANT = 32
+"""How many times smaller than its peak the rate is at the end of `slanted`, a triangle whose `warmup` is a tenth of the
+steps (ULMFiT: Howard and Ruder 2018, section 3.2; there it begins as low as it ends, here as every warm-up)."""
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -79,6 +82,8 @@ def factor(plan: TrainPlan) -> Callable[[int], float]:
         match plan.schedule:
             case "linear":
                 return 1 - done
+            case "slanted":
+                return 1 - done * (1 - 1 / SLANT)
             case "cosine":
                 return (1 + math.cos(math.pi * done)) / 2
             case "inverse_sqrt":

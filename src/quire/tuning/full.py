@@ -1,4 +1,7 @@
-"""Full fine-tuning, with freezing and layer-wise rates (Sun et al. 2019, "How to Fine-Tune BERT", section 5.4)."""
+"""Full fine-tuning, with freezing and layer-wise rates (Sun et al. 2019, "How to Fine-Tune BERT", section 5.4).
+
+ULMFiT (Howard and Ruder 2018, section 3.3): `layer_decay` 1/2.6, `thaw_every` an epoch, and `train.schedule: slanted`.
+"""
 
 from typing import Annotated
 
@@ -15,14 +18,16 @@ class Full(Strategy):
     The embeddings count as the layer below the first (the authors' code leaves them at the full rate, so that they
     learn faster than layer 0). Heads have `head_scale` times the rate. `freeze` keeps the embeddings and the first
     `freeze` layers as they are; `thaw_at` keeps the whole body frozen for its first steps, so that a fresh head does
-    not damage it. Layers that share their weights are one layer here; those of further bodies (ELECTRA's generator)
-    and of a decoder are counted from the top, as the backbone's are.
+    not damage it; with `thaw_every` it then thaws from above, a layer more each time that so many steps have gone.
+    Layers that share their weights are one layer here; those of further bodies (ELECTRA's generator) and of a decoder
+    are counted from the top, as the backbone's are.
     """
 
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     head_scale: Annotated[float, Field(gt=0)] = 1.0
     freeze: Annotated[int, Field(ge=0)] = 0
     thaw_at: Annotated[int, Field(ge=0)] = 0
+    thaw_every: Annotated[int, Field(ge=0)] = 0
 
     def prepare(self, model: Model) -> Model:
         if self.freeze > _depth(model):
@@ -44,10 +49,17 @@ class Full(Strategy):
         return [part for layer in sorted(by_layer) for part in split_decay(by_layer[layer])]
 
     def before_step(self, model: Model, t: int) -> None:
-        if self.thaw_at:  # a function of t alone, so that a resumed run thaws as an undisturbed one does
+        if self.thaw_at or self.thaw_every:  # a function of t alone, so that a resumed run thaws as another does
+            lowest = self._lowest(t, _depth(model))
             for name, parameter in model.named_parameters():
                 if not name.startswith("heads."):
-                    parameter.requires_grad_(t >= self.thaw_at and self._learns(name, model))
+                    parameter.requires_grad_(_layer(name, model) >= lowest and self._learns(name, model))
+
+    def _lowest(self, t: int, depth: int) -> int:
+        """The lowest layer that is thawed at step `t`; that of the heads where none is."""
+        if t < self.thaw_at:
+            return depth
+        return depth - 1 - (t - self.thaw_at) // self.thaw_every if self.thaw_every else -1
 
     def _learns(self, name: str, model: Model) -> bool:
         return not self.freeze or _layer(name, model) >= self.freeze
