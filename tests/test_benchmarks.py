@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -12,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks import __main__ as command
+from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text, vectors
+from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 from typer.testing import CliRunner
 
 from quire import recipe
@@ -22,11 +24,6 @@ from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
 from quire.train.start import Base
 from quire.train.weights import ModelFiles
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks stand beside src and are not installed
-from benchmarks import __main__ as command
-from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text, vectors
-from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 
 TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
 SCALE = Scale(

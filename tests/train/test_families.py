@@ -49,6 +49,8 @@ BACKBONES: dict[str, tuple[Backbone, str]] = {
     "ModernBERT": (MODERN, "modernbert"),
     "ModernBERT, all global": (MODERN.model_copy(update={"window": None, "global_every": None}), "modernbert"),
     "ModernBERT, all local": (MODERN.model_copy(update={"global_every": None}), "modernbert"),
+    "ModernBERT with ReLU": (MODERN.model_copy(update={"activation": "relu"}), "modernbert"),
+    "ModernBERT with tanh's GELU": (MODERN.model_copy(update={"activation": "gelu_tanh"}), "modernbert"),
     "ModernBERT, rare global": (MODERN.model_copy(update={"global_every": 9}), "modernbert"),
     "ModernBERT with RMSNorm": (MODERN.model_copy(update={"norm": "rms"}), "quire"),
     "ModernBERT with shared blocks": (MODERN.model_copy(update={"groups": 1}), "quire"),

@@ -10,7 +10,7 @@ from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.train.families.albert import ALBERT
 from quire.train.families.bart import BART
-from quire.train.families.base import Activation, Family
+from quire.train.families.base import Activation, Family, their_activation
 from quire.train.families.bert import BERT
 from quire.train.families.distilbert import DISTILBERT
 from quire.train.families.electra import ELECTRA
@@ -99,7 +99,7 @@ def write_config(backbone: Backbone, *, family: Family) -> dict[str, Any]:
     config: dict[str, Any] = {"model_type": family.model_type}
     config |= {theirs: getattr(backbone, ours) for ours, theirs in family.fields.items()}
     if family.activation:
-        config[family.activation] = "gelu_pytorch_tanh" if backbone.activation == "gelu_tanh" else backbone.activation
+        config[family.activation] = their_activation(backbone)
     return config | family.write(backbone)
 
 

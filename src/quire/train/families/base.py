@@ -191,6 +191,11 @@ def shapes(backbone: Backbone, heads: Mapping[str, HeadSpec]) -> dict[str, Shape
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
+def their_activation(backbone: Backbone) -> str:
+    """What they call the activation."""
+    return "gelu_pytorch_tanh" if backbone.activation == "gelu_tanh" else backbone.activation
+
+
 def pooler_shapes(backbone: Backbone) -> dict[str, Shape]:
     """Of a pooler without a head."""
     return {"pooler.weight": (backbone.width, backbone.width), "pooler.bias": (backbone.width,)}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quire.core.spec import Backbone
-from quire.train.families.base import Family
+from quire.train.families.base import Family, their_activation
 from quire.train.families.bert import SIZES
 
 _BIASES = ("norm_bias", "attention_bias", "mlp_bias", "classifier_bias")
@@ -47,6 +47,7 @@ def _write(backbone: Backbone) -> dict[str, Any]:
     local = backbone.rotary_base_local or backbone.rotary_base
     return {
         **dict.fromkeys(_BIASES, backbone.bias),
+        "classifier_activation": their_activation(backbone),
         "mlp_dropout": backbone.dropout,
         "layer_types": [_LOCAL if backbone.sees_locally(i) else _GLOBAL for i in range(backbone.depth)],
         "local_attention": 2 * (backbone.window or 64),
