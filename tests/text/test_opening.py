@@ -4,16 +4,21 @@ Sentencepiece models are trained here; real vocabularies are read where $QUIRE_D
 """
 
 import json
+import math
 import os
 import random
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.text.test_tokenizers import ENGLISH, NASTY, SPECIAL, oracle
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from quire.core.errors import BadInput
+from quire.text import backends
 from quire.text.tokenizers import Tokenizer
 
 QUIET = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -109,7 +114,9 @@ def test_a_sentencepiece_model_gives_the_ids_of_transformers(name: str, tmp_path
     saved = folder(tmp_path / "ours", kind, {})
     ours.save(saved)
     opened = oracle(saved)
-    agree(Tokenizer.load(saved), opened, texts)
+    again = Tokenizer.load(saved)
+    assert again.fingerprint == ours.fingerprint
+    agree(again, opened, texts)
     assert opened("one").input_ids == theirs("one").input_ids
     assert opened("one", "two").input_ids == theirs("one", "two").input_ids
 
@@ -122,6 +129,23 @@ def test_letters_of_a_special_token_are_letters_as_in_the_sentencepiece_library(
     texts = ["a<s>b", "the </s> x", "</s>", "<pad> <unk> la mp", "<s><s>"]
     for text, passage in zip(texts, Tokenizer.load(path.parent).encode(texts), strict=True):
         assert passage.tokens.tolist() == library.encode(text), text
+
+
+def test_scores_are_read_as_they_were_written() -> None:
+    draw = random.Random(3)
+    pieces = [("<unk>", 0.0)] + [(f"p{i}", float(np.float32(-draw.uniform(1e-4, 20)))) for i in range(4000)]
+    backend = Backend(models.Unigram(pieces, unk_id=0, byte_fallback=False))
+
+    def read(text: str) -> list[float]:
+        return [score for _, score in json.loads(Backend.from_str(text).to_str())["model"]["vocab"]]
+
+    missed = [
+        abs(a - b) / math.ulp(b) for a, (_, b) in zip(read(backends.written(backend)), pieces, strict=True) if a != b
+    ]
+    assert len(missed) < 40
+    assert max(missed) <= 1
+    plain = [a != b for a, (_, b) in zip(read(backend.to_str()), pieces, strict=True)]
+    assert sum(plain) > 400, "the library reads all: write as it does"
 
 
 def vocabulary(name: str) -> Path:
@@ -170,7 +194,9 @@ def test_a_real_vocabulary_gives_the_ids_of_transformers(name: str, tmp_path: Pa
     saved = folder(tmp_path / "ours", kind, {})
     ours.save(saved)
     opened = oracle(saved)
-    agree(Tokenizer.load(saved), opened, TEXTS)
+    again = Tokenizer.load(saved)
+    assert again.fingerprint == ours.fingerprint
+    agree(again, opened, TEXTS)
     assert opened("one", "two").input_ids == theirs("one", "two").input_ids
 
 

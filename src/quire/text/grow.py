@@ -62,7 +62,7 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], *, by: int) -> tuple[Toke
 
 def with_sentinels(tokenizer: Tokenizer, number: int) -> tuple[Tokenizer, list[list[int]]]:
     """The tokenizer with `number` sentinels, and for each row the token whose embedding it takes: mask or unknown."""
-    backend = Backend.from_str(tokenizer.backend.to_str())
+    backend = backends.copied(tokenizer.backend)
     sentinels.add(backend, number)
     longer = tokenizer.around(backend)
     like = tokenizer.vocab.unk if tokenizer.vocab.mask is None else tokenizer.vocab.mask

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,15 +152,14 @@ class Tokenizer:
             return self.backend
         names = (HIDDEN + p if i in self.vocab.special else p for i, (p, _) in enumerate(spec["vocab"]))
         pieces = [(name, score) for name, (_, score) in zip(names, spec["vocab"], strict=True)]
-        reader = copy(self.backend)
+        reader = backends.copied(self.backend)
         reader.model = models.Unigram(pieces, unk_id=spec["unk_id"], byte_fallback=spec["byte_fallback"])
         reader.encode_special_tokens = True
         return reader
 
     @cached_property
     def _marked(self) -> Backend:
-        marked = copy(self.backend)
-        marked.model = self.backend.model  # a copy goes through JSON, which rounds scores
+        marked = backends.copied(self.backend)
         marked.encode_special_tokens = False
         return marked
 
@@ -203,8 +201,11 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the canonical tokenizer.json: equal fingerprints give equal tokens."""
-        text = json.dumps(self._spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        """sha256 of the canonical tokenizer.json, scores to 9 places: equal fingerprints give equal tokens."""
+        spec = self._spec
+        if spec["model"]["type"] == "Unigram":
+            spec["model"]["vocab"] = [(piece, round(score, 9)) for piece, score in spec["model"]["vocab"]]
+        text = json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
@@ -223,7 +224,7 @@ class Tokenizer:
             config["strip_accents"] = normalizer["strip_accents"]
             config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"]
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "tokenizer.json", self.backend.to_str(pretty=True))
+        _write(folder / "tokenizer.json", backends.written(self.backend))
         _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
         if spec["model"]["type"] == "WordPiece":
             entries = sorted((i, token) for token, i in spec["model"]["vocab"].items())
