@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from quire.core.example import Batch, Example
 from quire.core.spec import Backbone
 from quire.core.visibility import Backward, Causal, Full, Prefix
+from quire.nn.activations import activate
 from quire.nn.attention import Layout
 from quire.nn.embeddings import Embeddings
 from quire.nn.model import Model, Packed, Step
 from quire.nn.norms import norm
 from quire.nn.positions import sinusoids
-from quire.nn.transformer import Block, Encoder, FeedForward, activate
+from quire.nn.transformer import Block, Encoder, FeedForward
 
 TINY: dict[str, Any] = {
     "vocab": 60, "depth": 2, "width": 24, "heads": 3, "ffn": 20, "positions": 64,

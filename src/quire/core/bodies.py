@@ -19,8 +19,20 @@ class Star(Backbone):
     called: ClassVar[str] = "a Star-Transformer"
     tells: ClassVar[str] = "everyone sees everyone through the relay"
     meaningless: ClassVar[frozenset[str]] = frozenset(
-        {"decoder", "head_width", "buckets", "furthest", "ffn", "groups", "gated", "norm_first", "rotary_base", "score"}
-        | {"window", "global_every", "rotary_base_local", "attention_dropout"}
+        {
+            "adapters",
+            "decoder",
+            "head_width",
+            "buckets",
+            "furthest",
+            "ffn",
+            "groups",
+            "gated",
+            "norm_first",
+            "rotary_base",
+            "score",
+        }
+        | {"window", "global_every", "rotary_base_local", "attention_dropout", "adapters"}
     )
     kind: Literal["star"] = "star"
     position: Literal["learned", "sinusoidal", "none"] = "none"
@@ -43,9 +55,21 @@ class Bag(Backbone):
     called: ClassVar[str] = "a bag of tokens"
     pool: ClassVar[Pool] = "mean"
     meaningless: ClassVar[frozenset[str]] = frozenset(
-        {"decoder", "depth", "heads", "head_width", "ffn", "segments", "languages", "embedding", "groups", "gated"}
+        {
+            "adapters",
+            "decoder",
+            "depth",
+            "heads",
+            "head_width",
+            "ffn",
+            "segments",
+            "languages",
+            "embedding",
+            "groups",
+            "gated",
+        }
         | {"norm_first", "embedding_norm", "position", "buckets", "furthest", "rotary_base", "score", "window"}
-        | {"global_every", "rotary_base_local", "attention_dropout"}
+        | {"global_every", "rotary_base_local", "attention_dropout", "adapters"}
     )
     kind: Literal["bag"] = "bag"
     depth: Count = 0
@@ -65,8 +89,19 @@ class Bottleneck(Backbone):
     called: ClassVar[str] = "a Transformer with bottlenecks"
     tells: ClassVar[str] = "a token is embedded with its neighbours on either side"
     meaningless: ClassVar[frozenset[str]] = frozenset(
-        {"decoder", "head_width", "languages", "groups", "gated", "norm_first", "buckets", "furthest", "rotary_base"}
-        | {"scale_embedding", "score", "window", "global_every", "rotary_base_local"}
+        {
+            "adapters",
+            "decoder",
+            "head_width",
+            "languages",
+            "groups",
+            "gated",
+            "norm_first",
+            "buckets",
+            "furthest",
+            "rotary_base",
+        }
+        | {"scale_embedding", "score", "window", "global_every", "rotary_base_local", "adapters"}
     )
     kind: Literal["bottleneck"] = "bottleneck"
     depth: Depth = 24

@@ -19,6 +19,16 @@ Pool: TypeAlias = Literal["first", "mean", "max", "attention"]
 """One vector of a sequence: its first state, or what all its states have in common; see `quire.nn.pooling`."""
 
 
+class Adapters(Settings):
+    """Small networks between the layers of a body that is trained no further: see `quire.nn.adapters`."""
+
+    width: Size = 64
+    after: tuple[Literal["attention", "ffn"], ...] = ("attention", "ffn")
+    activation: Literal["gelu", "relu"] = "gelu"
+    normed: bool = False
+    """Whether they read what the norm behind the sum makes of it; only of norms behind sums."""
+
+
 class Backbone(Settings):
     """A Transformer; the defaults are BERT's base size (Devlin et al. 2019, section 3).
 
@@ -88,6 +98,7 @@ class Backbone(Settings):
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.1
     norm_eps: Positive = 1e-12
+    adapters: Adapters | None = None
     init_std: Positive = 0.02
     init: Literal["bert", "gpt2", "t5", "fan_in"] = "bert"
     """How weights are drawn: see `quire.nn.initial`."""
@@ -143,6 +154,8 @@ class Backbone(Settings):
             raise ValueError("groups: the layers of a decoder are not shared; leave it out")
         if self.position == "relative" and self.score != "scaled_dot":
             raise ValueError(f"relative positions have a score of their own; leave score {self.score} out")
+        if self.adapters and self.adapters.normed and self.norm_first:
+            raise ValueError("adapters.normed: the norm stands before the layer, not behind the sum; leave it out")
         if self.global_every and self.window is None:
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from quire.core.bodies import Bottleneck
 from quire.core.heads import TokenHead
 from quire.core.spec import Backbone
+from quire.nn.activations import activate
 from quire.nn.attention import Layout, Mixing
 from quire.nn.body import Body
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
-from quire.nn.transformer import FeedForward, activate
+from quire.nn.transformer import FeedForward
 
 
 class Entry(nn.Module):

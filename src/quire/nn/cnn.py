@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.bodies import Cnn
+from quire.nn.activations import activate
 from quire.nn.attention import Layout
 from quire.nn.body import Body
-from quire.nn.transformer import activate
 
 
 class Convolution(nn.Module):

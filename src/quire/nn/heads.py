@@ -23,12 +23,12 @@ from quire.core.heads import (
     VectorHead,
 )
 from quire.core.spec import Backbone, Pool
+from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling
 from quire.nn.private import PrivateScores
-from quire.nn.transformer import activate
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
 FEW = 8

@@ -6,10 +6,11 @@ embeddings, F inner width.
 
 from collections.abc import Iterator
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.activations import activate
+from quire.nn.adapters import build_adapter
 from quire.nn.attention import Attention, Layout
 from quire.nn.body import Body, last
 from quire.nn.buckets import DistanceBias
@@ -17,17 +18,6 @@ from quire.nn.crossing import CrossAttention, Source
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
 from quire.nn.relative import RelativeAttention
-
-
-def activate(name: str, x: Tensor) -> Tensor:
-    """GELU with erf (Hendrycks and Gimpel 2016), its tanh form (Google's BERT, GPT), ReLU, or SiLU."""
-    match name:
-        case "relu":
-            return F.relu(x)
-        case "silu":
-            return F.silu(x)
-        case _:
-            return F.gelu(x, approximate="tanh" if name == "gelu_tanh" else "none")
 
 
 class FeedForward(nn.Module):
@@ -75,6 +65,8 @@ class Block(nn.Module):
         self.cross_norm = norm(spec, spec.width) if crosses else None
         self.ffn = FeedForward(spec)
         self.ffn_norm = norm(spec, spec.width)
+        self.attention_adapter = build_adapter(spec, after="attention")
+        self.ffn_adapter = build_adapter(spec, after="ffn")
         self.dropout = nn.Dropout(spec.dropout)
 
     def forward(
@@ -100,7 +92,7 @@ class Block(nn.Module):
 
     def summed(self, x_MW: Tensor, attended_MW: Tensor) -> Tensor:
         """`x_MW` and what attention brought to it."""
-        x = x_MW + self.dropout(attended_MW)
+        x = x_MW + self.attention_adapter(self.dropout(attended_MW), x_MW, self.attention_norm)
         summed: Tensor = x if self.norm_first else self.attention_norm(x)
         return summed
 
@@ -119,11 +111,10 @@ class Block(nn.Module):
 
     def fed(self, x_MW: Tensor) -> Tensor:
         """`x_MW` and what the feed-forward layer makes of it."""
-        if self.norm_first:
-            summed: Tensor = x_MW + self.dropout(self.ffn(self.ffn_norm(x_MW)))
-            return summed
-        normed: Tensor = self.ffn_norm(x_MW + self.dropout(self.ffn(x_MW)))
-        return normed
+        brought_MW = self.dropout(self.ffn(self.ffn_norm(x_MW) if self.norm_first else x_MW))
+        x = x_MW + self.ffn_adapter(brought_MW, x_MW, self.ffn_norm)
+        fed: Tensor = x if self.norm_first else self.ffn_norm(x)
+        return fed
 
 
 class Encoder(Body):
