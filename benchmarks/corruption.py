@@ -83,6 +83,7 @@ def _job(wanted: Recipe, documents: list[str], tokenizer: Tokenizer, folder: Pat
     if wanted.data.shape in ("parallel", "translation"):  # two of them fill an example
         texts = [" ".join(lines[i : i + TOGETHER]) for i in range(0, len(lines), TOGETHER)]
     home = folder / wanted.data.shape
+    sized = sized.model_copy(update={"tasks": {}})  # they have texts of their own
     material = Material(sized, home, lambda: texts, by_language={name: lambda: texts for name in wanted.data.languages})
     material.tokenizer = tokenizer
     return material.job(steps=1, seed=0)

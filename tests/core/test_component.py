@@ -20,10 +20,13 @@ from quire.objectives import Objective
 from quire.paradigms import Paradigm
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
+from quire.tuning.base import Over
+from quire.tuning.inserts import Inserting
+from quire.tuning.past import Remembering
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Over, Remembering, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]

@@ -169,3 +169,14 @@ def test_what_is_asked_can_be_learnt(objective: Objective, damaged: list[Example
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] * 0.3
+
+
+@every
+def test_a_table_narrower_than_the_states_will_do(
+    objective: Objective, damaged: list[Example], name: str, suited: Callable[[str], Backbone], world: World
+) -> None:
+    backbone = suited(name)
+    if backbone.embedding is None:  # bilm has one already
+        backbone = backbone.model_copy(update={"embedding": backbone.width // 3})
+    model = Model(backbone, planned([objective], backbone, world))
+    assert torch.isfinite(objective.loss(Step(model, Packed(Batch.pack(damaged)))))

@@ -82,8 +82,8 @@ class Denoise(Writes):
             )
         if self.marks and len(world.vocab.sentinels) < 2:
             raise BadInput("the tokenizer has no sentinels: set data.tokenizer.sentinels, for instance to 100")
-        head = TokenHead(of="decoder", transform=False, bias=self.bias, scaled=self.scaled, start=self.start)
-        return {self.head: head}
+        how = {"project": backbone.embedding_width != backbone.width, "bias": self.bias, "scaled": self.scaled}
+        return {self.head: TokenHead(of="decoder", transform=False, start=self.start, **how)}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         if example.sees != Full():

@@ -68,7 +68,8 @@ class Plm(Objective):
             )
         if backbone.window is not None:
             raise BadInput("an order of tokens and local attention exclude each other; leave backbone.window out")
-        return {self.slot: TokenHead(transform=False), QUERY: QueryHead()}
+        narrow = backbone.embedding_width != backbone.width
+        return {self.slot: TokenHead(transform=False, project=narrow), QUERY: QueryHead()}
 
     def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
         sees = example.sees
