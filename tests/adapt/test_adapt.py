@@ -19,6 +19,7 @@ from quire.adapt import adapt
 from quire.adapt.task import held_out
 from quire.core.errors import BadInput
 from quire.core.results import Study
+from quire.export import export_onnx
 from quire.train.signals import StopRequest
 
 QUICK: dict[str, Any] = {"budget": "6steps", "seeds": 2, "length": 24}
@@ -83,6 +84,13 @@ def test_the_dev_texts_of_a_run_are_read_again_or_refused(files: Path, done: Pat
     (tmp_path / "run" / "recipe.yaml").write_text(changed, encoding="utf-8")
     with pytest.raises(BadInput, match="the dev texts are not those"):
         held_out(tmp_path / "run")
+
+
+def test_a_run_is_exported_once_it_says_the_same_of_its_dev_texts(done: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+    outcome = export_onnx(done, out=tmp_path / "graph")
+    assert outcome.export.compared.texts == len(held_out(done).records)
+    assert (tmp_path / "graph" / "onnx" / "model.onnx").is_file()
 
 
 def test_a_finished_run_is_reopened_and_another_is_refused(files: Path, done: Path) -> None:

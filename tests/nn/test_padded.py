@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     | {"global_every": 2, "rotary_base_local": 100.0, "segments": 0},
     "xlnet": {"position": "relative", "embedding_norm": False},
     "xlm": {"position": "sinusoidal", "languages": 3, "segments": 0},
+    "mobile": {"kind": "bottleneck", "bottleneck": 12, "embedding": 8} | {"position": "sinusoidal", "init_std": 0.1},
     "bilinear": {"score": "bilinear", "position": "bucketed", "window": 3},
     "additive": {"score": "additive", "norm": "rms"},
 }
@@ -42,7 +43,7 @@ HEADS = {
 
 def model(body: str, head: SequenceHead | None = None, *, depth: int = 3) -> Model:
     sizes = {"vocab": 60, "depth": depth, "width": 24, "heads": 3, "ffn": 20, "positions": 14, "init_std": 0.3}
-    spec = Backbone(**{**sizes, **BODIES[body]})
+    spec = Backbone.model_validate({**sizes, **BODIES[body]})
     return Model(spec, {} if head is None else {"classify": head}, seed=5).eval()
 
 
@@ -94,7 +95,7 @@ def test_scores_are_those_of_packed_batches(body: str, head: str) -> None:
 
 def test_segments_are_asked_for_where_they_mean_something() -> None:
     asks = {body for body in BODIES if "token_type_ids" in PaddedModel(model(body)).inputs}
-    assert asks == {"bert", "albert", "xlnet", "bilinear", "additive"}
+    assert asks == {"bert", "albert", "xlnet", "mobile", "bilinear", "additive"}
 
 
 REFUSED: Mapping[str, tuple[dict[str, Any], Any, str]] = {

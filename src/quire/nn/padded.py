@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from quire.core.errors import BadInput
 from quire.core.heads import SequenceHead
-from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.attention import Layout, Run
+from quire.nn.bottleneck import BottleneckEncoder
 from quire.nn.embeddings import Embeddings
 from quire.nn.heads import SequenceScores
 from quire.nn.model import Model
@@ -81,7 +81,7 @@ class PaddedModel(nn.Module):
         check(model, head)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
         self.head = head
-        tabled(self.model.backbone.embeddings, self.model.spec)
+        tabled(self.model)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -101,6 +101,7 @@ class PaddedModel(nn.Module):
         segments_N = torch.zeros_like(ids_N) if token_type_ids is None else token_type_ids.flatten()
         layout, body = PaddedLayout(real_BL, segments_N), self.model.backbone
         x_NE = body.embeddings(ids_N, layout.positions, segments_N, None)
+        x_NE = x_NE * real_BL.view(-1, 1)  # neighbours may look at each other's embeddings (MobileBERT)
         if self.head is not None:
             return (self._scores(x_NE, layout),)
         states_BLW = body(x_NE, layout).unflatten(0, real_BL.shape)
@@ -121,7 +122,7 @@ class PaddedModel(nn.Module):
 def check(model: Model, head: str | None) -> None:
     """BadInput for what has no padded form, with what to do."""
     kind, found = type(model.backbone), None if head is None else model.head_specs[head]
-    if kind is not Encoder or model.spec.decoder:
+    if kind not in (Encoder, BottleneckEncoder) or model.spec.decoder:
         what = "a decoder" if model.spec.decoder else model.spec.called
         raise BadInput(f"{what} has no ONNX form here, only Transformer encoders do; serve it with `quire predict`")
     if found is not None and not isinstance(found, SequenceHead):
@@ -130,11 +131,14 @@ def check(model: Model, head: str | None) -> None:
         raise BadInput("a mix of normed layers depends on the whole batch and has no ONNX form; take mix: plain")
 
 
-def tabled(embeddings: Embeddings, spec: Backbone) -> None:
+def tabled(model: Model) -> None:
     """Sinusoids as the table that they are for sequences no longer than `spec.positions`."""
-    if embeddings.sinusoidal:
-        rows = sinusoids(torch.arange(spec.positions), width=spec.embedding_width)
-        embeddings.sinusoidal, embeddings.positions = False, nn.Embedding(len(rows), rows.shape[1], _weight=rows)
+    spec = model.spec
+    for module in model.backbone.modules():
+        if isinstance(module, Embeddings) and module.sinusoidal:
+            wide = isinstance(model.backbone, BottleneckEncoder)
+            rows = sinusoids(torch.arange(spec.positions), width=spec.width if wide else spec.embedding_width)
+            module.sinusoidal, module.positions = False, nn.Embedding(len(rows), rows.shape[1], _weight=rows)
 
 
 def pooled(states_BLW: Tensor, real_BL: Tensor, pool: nn.Module | None) -> Tensor:
