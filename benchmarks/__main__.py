@@ -33,6 +33,7 @@ class Name(StrEnum):
     CORRUPTION = "corruption"
     GENERATION = "generation"
     VECTORS = "vectors"
+    ONNX = "onnx"
 
 
 FULL = Scale(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import finetuning, generation, inference, peers, pretraining, show, star, text, vectors
+from benchmarks import finetuning, generation, inference, onnx, peers, pretraining, show, star, text, vectors
 from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 from typer.testing import CliRunner
 
@@ -201,8 +201,9 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     damage = {row["benchmark"] for row in rows if row["benchmark"].startswith("corruption ")}
     others = [row["peer"] for row in rows if row["benchmark"] not in damage]
     words = [vectors.PEER] * 2 if find_spec("gensim") else []
+    graphs = [onnx.OURS_INT8, onnx.FP32, *onnx.INT8.values()] * 2
     assert ("vectors is left out: gensim not installed" in done.output) == (not words)
-    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2, *words]
+    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2, *words, *graphs]
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 

@@ -1,4 +1,4 @@
-"""onnxruntime beside ours: the same batch, padded, on one thread. Legend: B sequences, L the longest, N tokens."""
+"""onnxruntime beside ours: the same batch, padded. Legend: B sequences, L the longest, N tokens."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from quire.predict.base import Floats
 class Runtime:
     """An ONNX file that answers batches as `Subject.truth` does."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.inputs = [found.name for found in self.session.get_inputs()]
