@@ -199,6 +199,13 @@ class Told(Silent):
         self.lines.append(line)
 
 
+def test_what_a_base_lacks_is_said(corpus: Path, tmp_path: Path) -> None:
+    first = pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "first")
+    told = Told()
+    pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "second", start=str(first), progress=told)
+    assert [line for line in told.lines if line.startswith("Base")] == [f"Base {first}: no pooler in this folder"]
+
+
 def test_a_base_gets_the_sentinels_that_it_lacks_and_it_is_said(corpus: Path, tmp_path: Path) -> None:
     body = {"depth": 1, "decoder": 1, "width": 16, "heads": 2, "ffn": 16, "positions": 40}
     first = pretrain(tiny_recipe(backbone=body, objectives=["denoise"]), corpus=[corpus], out=tmp_path / "first")
@@ -218,7 +225,7 @@ def test_a_base_gets_the_sentinels_that_it_lacks_and_it_is_said(corpus: Path, tm
     np.testing.assert_allclose(table[[*vocab.sentinels]], table[[vocab.mask] * 6], atol=1e-6)
     again = Told()
     pretrain(spans, corpus=[corpus], out=tmp_path / "third", start=str(second), progress=again)
-    assert not [line for line in again.lines if "sentinels" in line]
+    assert not [line for line in again.lines if "sentinels added" in line]
 
 
 def test_spans_without_sentinels_are_refused_before_training(corpus: Path, tmp_path: Path) -> None:

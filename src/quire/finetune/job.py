@@ -66,6 +66,8 @@ class FineTuning:
         """With the weights and tokenizer that the settings start from, or a network and a tokenizer made anew."""
         if settings.start is not None:
             base = Base.load(settings.start)
+            for note in base.files.notes:
+                progress.say(f"Base {base.name}: {note}")
             files, tokenizer, where = base.files, base.tokenizer, settings.start
         else:
             assert settings.recipe

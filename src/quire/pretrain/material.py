@@ -75,7 +75,11 @@ class Material:
 
     @cached_property
     def base(self) -> Base | None:
-        return Base.load(self.recipe.base) if self.recipe.base else None
+        """What the recipe starts from; what its folder lacks or holds in vain is said."""
+        found = Base.load(self.recipe.base) if self.recipe.base else None
+        for note in found.files.notes if found else ():
+            self.progress.say(f"Base {self.recipe.base}: {note}")
+        return found
 
     @cached_property
     def segment(self) -> Segmenter | None:
