@@ -40,6 +40,7 @@ SMALL = {
     "finetune": ["--epochs=1", "--vocab=300", "--length=32"],
     "compare": ["--budget=500tokens", "--seeds=1", "--vocab=300", "--length=32", "--batch=4"],
     "pretrain word2vec-skipgram": [],
+    "compare --strategies": ["--seeds=1", "--set=finetune.epochs=1", "--set=finetune.train.batch=2"],
     "compare --sharing": ["--budget=2steps", "--seeds=1", "--set=data.tokenizer.size=300", "--set=finetune.epochs=1"],
 }
 SMALL_CALL = ('budget="5m", seeds=3', 'budget="2steps", seeds=1, changes=["train.batch=4"]')

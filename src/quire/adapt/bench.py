@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,12 @@ class Bench:
             track=self.track,
         )
         return network, Run(dev=float(log[-1][f"dev_{metric}"]), cost=cost_of(log), curve=curve_of(log, metric))
+
+    def over(self, task: Task, folder: Path) -> Bench:
+        """The same over other labels and another folder, on the same material."""
+        made = replace(self, task=task, folder=folder)
+        made.material = self.material
+        return made
 
     def dev_score(self, predictor: Predictor) -> float:
         """The job's metric on dev, 0 to 1."""

@@ -6,6 +6,7 @@ Train every arm; select on dev; try int8 on the selected one; only then read tes
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,3 +125,20 @@ def reopened(folder: Path) -> Outcome:
     study = Study.from_json(path.read_text(encoding="utf-8"), where=str(path))
     model = folder / ("model-int8" if study.deployed.name == INT8 else "model")
     return Outcome(study, verdict(study), folder / "report.html", model)
+
+
+def home_of(folder: Path, per_class: int | None, *, among: Sequence[int | None]) -> Path:
+    """Where the study with so many labels lies: the run folder itself when there is one study only."""
+    return folder if len(among) == 1 else folder / f"labels-{'all' if per_class is None else per_class}"
+
+
+def concluded(folder: Path, found: Study, trained: Sequence[Trained]) -> Outcome:
+    """Judge a comparison and write its report and its best model; the models of the runs go."""
+    judged, report, model = verdict(found), folder / "report.html", folder / "model"
+    [best] = [arm.folders[arm.best] for arm in trained if arm.plan.name == found.selected]
+    load(best).save(model, card=model_card(found, judged))
+    write_whole(report, render(found, judged))
+    write_whole(folder / "results.json", found.to_json())
+    for home in {path for arm in trained for path in arm.folders}:
+        shutil.rmtree(home, ignore_errors=True)
+    return Outcome(found, judged, report, model)

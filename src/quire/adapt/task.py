@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from quire.core.results import DataFacts, SplitFacts
 from quire.text.audit import Audit, Banned, audit
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
 from quire.text.rows import Source, sha256
-from quire.text.split import split
+from quire.text.split import few, split
 from quire.train.folder import IDENTITY, RECIPE
 from quire.train.safe import read_json
 
@@ -224,3 +224,12 @@ def described(source: Source) -> str:
 def fingerprint(source: Source) -> str:
     """sha256 of a file, "" for a stream or a data set in memory."""
     return sha256(source) if isinstance(source, str | Path) and str(source) != "-" else ""
+
+
+def with_labels(task: Task, per_class: int | None, *, seed: int) -> Task:
+    """The task with so many training labels a class; all of them for None."""
+    if per_class is None:
+        return task
+    origin = f"{per_class} a class of {task.train.origin}, drawn with seed {seed}"
+    train = replace(task.train, records=tuple(few(task.train.records, per_class=per_class, seed=seed)), origin=origin)
+    return replace(task, train=train, audit=audit(train.records, dev=task.dev.records, test=task.test.records))

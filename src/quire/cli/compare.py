@@ -1,4 +1,4 @@
-"""`quire compare`: ways of pre-training on one task, or ways of sharing a network among several."""
+"""`quire compare`: ways of pre-training or of fine-tuning on one task, or of sharing a network among several."""
 
 from typing import Annotated, Literal
 
@@ -9,16 +9,17 @@ from quire.cli.outcome import tell
 from quire.core.errors import BadInput
 
 app = typer.Typer()
-ONE_TASK = ("corpus", "dev", "test", "labels", "size", "length", "batch", "lr", "vocab")
-"""Options that mean nothing where a network is shared: the task and the recipe tell."""
-SHARED = ("changes",)
-"""Options that mean nothing elsewhere."""
+PRETRAINING = ("corpus", "size", "length", "batch", "lr", "vocab")
+"""Options that only arms that are pre-trained here have."""
+ONE_TASK = ("dev", "test", "labels")
+"""Options that mean nothing where a network is shared: the task tells."""
+TUNING = ("base", "rates")
+"""Options that only strategies have."""
 
 
 @app.command()
 def compare(
     context: typer.Context,
-    arms: Annotated[str, typer.Option(help="Recipes, by name, short name or file, with commas: mlm,rtd,plm,span.")],
     task: Annotated[
         list[str],
         typer.Option(
@@ -26,6 +27,16 @@ def compare(
         ),
     ],
     out: Out,
+    arms: Annotated[
+        str, typer.Option(help="Recipes, by name, short name or file, with commas: mlm,rtd,plm,span.")
+    ] = "",
+    strategies: Annotated[
+        str | None, typer.Option(help="Compare ways to fine-tune a base instead: full,head,lora,houlsby,sda.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Of strategies: a model folder, or minilm.")] = None,
+    rates: Annotated[
+        str | None, typer.Option(help="Of strategies: rates to choose from on dev, 1e-4,3e-4; else the published.")
+    ] = None,
     sharing: Annotated[
         str | None,
         typer.Option(
@@ -49,7 +60,8 @@ def compare(
     lr: Annotated[float, typer.Option(help="The learning rate of pre-training.")] = 1e-3,
     vocab: Annotated[int, typer.Option(help="Tokens of the tokenizer, trained on the texts.")] = 8000,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="With --sharing, change the recipes: path=value, repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="With --sharing or --strategies, change the recipes: path=value, repeatable."),
     ] = None,
     metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
     title: Annotated[str, typer.Option(help="The report's title.")] = "",
@@ -58,14 +70,21 @@ def compare(
     """Pre-train recipes under one budget, fine-tune each on the same labels, and judge which is better.
 
     With --sharing, learn several tasks alone and together, and judge what sharing a network gains.
+    With --strategies, fine-tune one base in several ways, and judge which is better.
     """
-    named = [name.strip() for name in arms.split(",") if name.strip()]
+    named = [name.strip() for name in (strategies or arms).split(",") if name.strip()]
     if sharing is None and len(task) > 1:
         raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
-    if sharing is None:
-        refuse(context, SHARED, why="needs --sharing")
+    if strategies is not None:
+        refuse(context, ("arms", "sharing", "budget", *PRETRAINING), why="means nothing with --strategies")
     else:
-        refuse(context, ONE_TASK, why="means nothing with --sharing: see --task and --set")
+        refuse(context, TUNING, why="needs --strategies")
+        if not named:
+            raise BadInput("compare: say what with --arms mlm,rtd or --strategies full,lora")
+    if sharing is not None:
+        refuse(context, (*ONE_TASK, *PRETRAINING), why="means nothing with --sharing: see --task and --set")
+    elif strategies is None:
+        refuse(context, ("changes",), why="needs --sharing or --strategies")
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
 
@@ -97,6 +116,34 @@ def compare(
     from quire.compare import compare as run
     from quire.compare import labels_of
     from quire.compare.settings import shape_of
+
+    if strategies is not None:
+        from quire.strategies import compare_strategies, rates_of
+
+        with shown() as progress, stop_on_signal() as stop:
+            outcomes = compare_strategies(
+                named,
+                task=task[0],
+                out=out,
+                dev=dev,
+                test=test,
+                text_column=text_column,
+                label_column=label_column,
+                base=base,
+                changes=tuple(changes or ()),
+                rates=rates_of(rates),
+                per_class=labels_of(labels),
+                seeds=seeds,
+                seed=seed,
+                metric=metric,
+                title=title,
+                track=track,
+                progress=progress,
+                stop=stop,
+            )
+        for outcome in outcomes:
+            tell(outcome)
+        return
 
     with shown() as progress, stop_on_signal() as stop:
         outcomes = run(

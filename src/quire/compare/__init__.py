@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quire.adapt.job import Outcome, reopened
+from quire.adapt.job import Outcome, home_of, reopened
 from quire.adapt.settings import Budget
 from quire.adapt.task import Given, read_task
-from quire.compare.job import contenders, execute, home_of
+from quire.compare.job import contenders, execute
 from quire.compare.settings import CompareSettings, Shape, chosen
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
@@ -72,7 +72,7 @@ def compare(
         settings.of_arm(name)
     read = read_task(settings.of_arm(next(iter(settings.arms))), given)
     with prepared(Path(out), write_yaml(settings), identity={"data": given.identity(read)}) as folder:
-        homes = [home_of(settings, folder, labels) for labels in settings.per_class]
+        homes = [home_of(folder, labels, among=settings.per_class) for labels in settings.per_class]
         if all((home / "results.json").exists() for home in homes):
             return [reopened(home) for home in homes]
         stop = StopRequest() if stop is None else stop

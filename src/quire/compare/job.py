@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
-from quire.adapt.job import Outcome, reopened
+from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
-from quire.adapt.task import Task, warnings
+from quire.adapt.task import Task, warnings, with_labels
 from quire.compare.arms import Contender, control
 from quire.compare.corpus import ONE_IN, Part
 from quire.compare.settings import CompareSettings
 from quire.core.errors import BadInput
-from quire.core.results import Pretrained, Pretraining, Study
-from quire.judge import verdict
-from quire.predict import load
+from quire.core.results import Pretrained, Pretraining
 from quire.pretrain import Material
-from quire.report import model_card, render
-from quire.text.audit import audit
-from quire.text.split import few
 from quire.train.loop import rehearse
 from quire.train.progress import Progress
-from quire.train.safe import write_whole
 from quire.train.signals import StopRequest
 
 BASELINES = ("majority", "tfidf")
@@ -80,11 +72,11 @@ def execute(settings: CompareSettings, arms: Sequence[Contender]) -> list[Outcom
 def _judged(
     settings: CompareSettings, arms: Sequence[Contender], pretrained: Sequence[Pretrained], per_class: int | None
 ) -> Outcome:
-    folder = home_of(settings, arms[0].bench.folder, per_class)
+    folder = home_of(arms[0].bench.folder, per_class, among=settings.per_class)
     if (folder / "results.json").exists():
         return reopened(folder)
-    task = _with_labels(arms[0].bench.task, per_class, seed=settings.seed)
-    benches = {arm.name: _labelled(arm.bench, task, folder) for arm in arms}
+    task = with_labels(arms[0].bench.task, per_class, seed=settings.seed)
+    benches = {arm.name: arm.bench.over(task, folder) for arm in arms}
     first = benches[arms[0].name]
     plans = [plan for plan in adapt_arms(first) if plan.name in BASELINES]
     plans += [control(first, arms[0].name), *(arm.arm(benches[arm.name]) for arm in arms)]
@@ -98,7 +90,7 @@ def _judged(
         budget=f"{budget_in_words(settings)}; fine-tuned on {labels}",
         pretraining=_yardsticks(arms[0]),
     ).model_copy(update={"pretrained": tuple(pretrained)})
-    return _written(folder, gathered, trained)
+    return concluded(folder, gathered, trained)
 
 
 def budget_in_words(settings: CompareSettings) -> str:
@@ -106,28 +98,6 @@ def budget_in_words(settings: CompareSettings) -> str:
     amount, unit = settings.budget.amount, settings.budget.unit
     spoken = {"seconds": f"{amount / 60:g} minutes", "flops": f"{amount:.3g} FLOPs"}
     return f"{spoken.get(unit, f'{amount:,.0f} {unit}')} of pre-training for each arm and seed"
-
-
-def home_of(settings: CompareSettings, folder: Path, per_class: int | None) -> Path:
-    """Where the study with so many labels lies: the run folder itself when there is one study only."""
-    if len(settings.per_class) == 1:
-        return folder
-    return folder / f"labels-{'all' if per_class is None else per_class}"
-
-
-def _labelled(bench: Bench, task: Task, folder: Path) -> Bench:
-    """The same bench over other labels and another folder, on the same material."""
-    made = replace(bench, task=task, folder=folder)
-    made.material = bench.material
-    return made
-
-
-def _with_labels(task: Task, per_class: int | None, *, seed: int) -> Task:
-    if per_class is None:
-        return task
-    origin = f"{per_class} a class of {task.train.origin}, drawn with seed {seed}"
-    train = replace(task.train, records=tuple(few(task.train.records, per_class=per_class, seed=seed)), origin=origin)
-    return replace(task, train=train, audit=audit(train.records, dev=task.dev.records, test=task.test.records))
 
 
 def _yardsticks(arm: Contender) -> Pretraining:
@@ -140,14 +110,3 @@ def _yardsticks(arm: Contender) -> Pretraining:
         corpus_tokens=len(arm.bench.material.shards),
         text="held-out",
     )
-
-
-def _written(folder: Path, found: Study, trained: Sequence[Trained]) -> Outcome:
-    judged, report, model = verdict(found), folder / "report.html", folder / "model"
-    [best] = [arm.folders[arm.best] for arm in trained if arm.plan.name == found.selected]
-    load(best).save(model, card=model_card(found, judged))
-    write_whole(report, render(found, judged))
-    write_whole(folder / "results.json", found.to_json())
-    for home in {path for arm in trained for path in arm.folders}:
-        shutil.rmtree(home, ignore_errors=True)
-    return Outcome(found, judged, report, model)

@@ -85,6 +85,8 @@ class Arm(Settings):
     probabilities: Probabilities | None = None
     """[R, E, C], or None where the arm gives none."""
     parameters: int = 0
+    trainable: int | None = None
+    """How many numbers learnt, where that is compared."""
     bytes: int = 0
     """Size on disk of what must be deployed."""
     latency: tuple[Latency, ...] = ()

@@ -38,6 +38,7 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "metric": words.METRICS[study.metric],
         "rows": [(arm, verdict.score(arm.name), verdict.against(arm.name)) for arm in study.arms],
         "pareto": plots.pareto(study, verdict),
+        "learnt": plots.learnt(study, verdict),
         "mlm": plots.pretraining(study.pretraining) if study.pretraining else "",
         "pretrained": _pretrained(study),
         "curves": _curves(study, trained),

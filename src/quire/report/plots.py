@@ -44,6 +44,30 @@ def pareto(study: Study, verdict: Verdict) -> str:
     return svg(figure, "pareto", _pareto_words(study, verdict))
 
 
+def learnt(study: Study, verdict: Verdict) -> str:
+    """Score against how many numbers learnt, both stretched; "" where that is not compared."""
+    compared = [(arm, arm.trainable) for arm in study.arms if arm.trainable]
+    if len(compared) < 2:
+        return ""
+    figure, axes = blank(height=3.7)
+    places = []
+    for arm, count in compared:
+        score = verdict.score(arm.name).score
+        color = ACCENT if arm.name == study.deployed.name else MUTED
+        y = float(_logit(score.value))
+        axes.plot([count, count], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.8, zorder=4)
+        axes.scatter([count], [y], s=60, color=color, alpha=0.7, zorder=3)
+        places.append((float(count), y, arm.name, color))
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.margins(x=0.12, y=0.08)
+    _percent_ticks(axes)
+    _names_at_right(axes, places)
+    axes.set_xlabel("numbers that learn (log)")
+    axes.set_ylabel("test score")
+    return svg(figure, "learnt", f"Score against how many numbers learn, for {len(compared)} arms.")
+
+
 def _pareto_words(study: Study, verdict: Verdict) -> str:
     titles = ", ".join(study.arm(name).title for name in verdict.front)
     return f"Score against latency for {len(study.arms)} arms. On the Pareto front: {titles}."

@@ -32,6 +32,11 @@ class Strategy(Component):
 
     home: ClassVar[str] = "quire.tuning"
 
+    @property
+    def published_rate(self) -> float | None:
+        """The learning rate that it is published with, where that is far from one for all weights."""
+        return None
+
     def prepare(self, model: Model) -> Model:
         """Insert and freeze, in place, before the optimiser is built; returns the model."""
         return model
@@ -68,6 +73,10 @@ class Over(Strategy):
     home: ClassVar[str] = "quire.tuning"
 
     over: Strategy = Field(default_factory=lambda: find(Strategy, "full").model_validate({}))
+
+    @property
+    def published_rate(self) -> float | None:
+        return self.over.published_rate
 
     def prepare(self, model: Model) -> Model:
         return self.over.prepare(model)

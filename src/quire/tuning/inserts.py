@@ -67,8 +67,11 @@ class Houlsby(Inserting):
     """Adapters twice a layer."""
 
     with_norms: ClassVar[bool] = True
-
     width: Size = 64
+
+    @property
+    def published_rate(self) -> float | None:
+        return 3e-4
 
     def plan(self, spec: Backbone) -> Adapters:
         return Adapters(width=self.width)
@@ -79,6 +82,10 @@ class Pfeiffer(Inserting):
 
     factor: Size = 16
     """How many times narrower than the body they are."""
+
+    @property
+    def published_rate(self) -> float | None:
+        return 1e-4
 
     def plan(self, spec: Backbone) -> Adapters:
         width = max(spec.width // self.factor, 1)

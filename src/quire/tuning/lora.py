@@ -41,6 +41,10 @@ class Lora(Strategy):
     seed: int = 0
     """What A is drawn from."""
 
+    @property
+    def published_rate(self) -> float | None:
+        return 5e-4
+
     def prepare(self, model: Model) -> Model:
         draw = torch.Generator().manual_seed(self.seed)
         for name, parameter in model.named_parameters():

@@ -1,0 +1,116 @@
+"""One comparison of strategies: from one base, with as many updates each, then test is read once and judged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quire.adapt.arms import ArmPlan
+from quire.adapt.arms import arms as adapt_arms
+from quire.adapt.bench import Bench, Run
+from quire.adapt.job import Outcome, concluded, home_of, reopened
+from quire.adapt.study import Trained, study
+from quire.adapt.task import warnings, with_labels
+from quire.core.config import parse
+from quire.core.example import World
+from quire.predict import Predictor
+from quire.strategies.settings import LEAST, StrategySettings
+from quire.train.safe import write_whole
+from quire.train.start import started
+from quire.tuning import Strategy
+
+BASELINES = ("majority", "features")
+"""Arms of `quire adapt` that stand beside: a frozen body under a regression is the floor of all strategies."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One strategy over a number of labels."""
+
+    name: str
+    settings: StrategySettings
+    bench: Bench
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.settings.strategies[self.name]
+
+    @property
+    def steps(self) -> int:
+        """Updates: as many for every strategy."""
+        plan = self.bench.finetune
+        return max(plan.epochs * -(-len(self.bench.task.train.records) // plan.train.batch), LEAST)
+
+    def arm(self) -> ArmPlan:
+        """The arm as a study knows it."""
+        title = " ".join(self.name.replace("_", " ").split())
+        told = json.dumps(self.strategy.model_dump(mode="json"))
+        how = f"{told}: {self.steps:,} updates at a rate of {self.rate:g}{self._why}."
+        return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(self.rate, seed, home))
+
+    @property
+    def _why(self) -> str:
+        tried = self.settings.tried(self.name)
+        return f", chosen on dev among {', '.join(f'{rate:g}' for rate in tried)}" if len(tried) > 1 else ""
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: the only one, or that whose first seed is best on dev, the first among equals."""
+        tried = self.settings.tried(self.name)
+        if len(tried) == 1:
+            return tried[0]
+        dev = {rate: self._tried(rate) for rate in tried}
+        return max(tried, key=lambda rate: dev[rate])
+
+    def _tried(self, rate: float) -> float:
+        home = self.bench.folder / "arms" / self.name / f"rate-{rate:g}"
+        if not (home / "dev.json").exists():
+            home.mkdir(parents=True, exist_ok=True)
+            _, run = self.learnt(rate, 0, home)
+            write_whole(home / "dev.json", run.model_dump_json())
+        return parse(Run, json.loads((home / "dev.json").read_text(encoding="utf-8")), where=str(home)).dev
+
+    def learnt(self, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
+        """Learn the labels with this rate and seed."""
+        bench = replace(self.bench, settings=self.settings.learning(self.name, rate=rate))
+        bench.material = self.bench.material
+        bench.check_stop(f"{self.name}, seed {seed}")
+        title = f"{self.name}, rate {rate:g}, seed {seed}"
+        return bench.fit_network(bench.material.files, steps=self.steps, seed=seed, folder=home, title=title)
+
+    def trainable(self) -> int:
+        """How many numbers learn by the end."""
+        parts = self.bench.classify.parts(self.bench.material.files.backbone, World(self.bench.tokenizer.vocab))
+        model = self.strategy.prepare(started(self.bench.material.files, parts, seed=0))
+        self.strategy.before_step(model, self.steps - 1)
+        return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:
+    """Do what is left; one outcome for each number of labels. Raises Stopped when a signal came."""
+    for warning in warnings(bench.task):
+        bench.progress.say(f"Warning: {warning}")
+    return [_judged(settings, bench, per_class) for per_class in settings.per_class]
+
+
+def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> Outcome:
+    folder = home_of(bench.folder, per_class, among=settings.per_class)
+    if (folder / "results.json").exists():
+        return reopened(folder)
+    few = bench.over(with_labels(bench.task, per_class, seed=settings.seed), folder)
+    tunings = [Tuning(name, settings, few) for name in settings.strategies]
+    plans = [plan for plan in adapt_arms(few) if plan.name in BASELINES]
+    trained = [Trained.of(few, plan) for plan in (*plans, *(tuning.arm() for tuning in tunings))]
+    chosen = max((arm for arm in trained if arm.plan.name in settings.strategies), key=lambda arm: arm.dev)
+    labels = "all labels" if per_class is None else f"{per_class} labels a class"
+    gathered = study(
+        few,
+        trained,
+        selected=chosen.plan.name,
+        budget=f"{tunings[0].steps:,} updates for each strategy and seed, on {labels}",
+        pretraining=None,
+    )
+    learnt = {tuning.name: tuning.trainable() for tuning in tunings}
+    arms = tuple(arm.model_copy(update={"trainable": learnt.get(arm.name)}) for arm in gathered.arms)
+    return concluded(folder, gathered.model_copy(update={"arms": arms}), trained)

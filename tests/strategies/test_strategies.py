@@ -1,0 +1,168 @@
+"""Comparisons of strategies at toy size: one base, as many updates, rates chosen on dev, stops that change nothing."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quire.adapt import measure
+from quire.core.errors import BadInput, Stopped
+from quire.core.random import rng
+from quire.pretrain import pretrain
+from quire.recipe import Recipe
+from quire.strategies import compare_strategies, rates_of
+from quire.strategies.job import Tuning
+from quire.strategies.settings import chosen
+from quire.train.signals import StopRequest
+from quire.tuning.full import Full
+from quire.tuning.lora import Lora
+
+SMALL = ("finetune.epochs=1", "finetune.train.batch=8", "data.length=24", "finetune.train.lr=1e-2")
+
+
+@pytest.fixture(autouse=True)
+def toy_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quire.strategies.job.LEAST", 12)
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """reviews.csv, and a base that was pre-trained on its words."""
+    folder, draw = tmp_path_factory.mktemp("person"), rng(0, "strategies")
+    words = ["the", "phone", "camera", "battery", "screen", "book", "was", "is", "really", "very"]
+    rows = [" ".join([*draw.choice(words, 5), ["awful", "great"][i % 2], str(i)]) for i in range(80)]
+    with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [("text", "label"), *((text, ["bad", "good"][i % 2]) for i, text in enumerate(rows))]
+        )
+    (folder / "text.txt").write_text("\n\n".join(rows), encoding="utf-8")
+    recipe = Recipe.model_validate(
+        {
+            "cite": "none",
+            "survey": "none",
+            "backbone": {"depth": 2, "width": 24, "heads": 2, "ffn": 24, "positions": 40},
+            "data": {"length": 24, "tokenizer": {"size": 120}},
+            "train": {"steps": 4, "batch": 8},
+        }
+    )
+    pretrain(recipe, corpus=[folder / "text.txt"], out=folder / "base")
+    return folder
+
+
+def run(person: Path, out: Path, *names: str, **changes: Any) -> list[Any]:
+    given: dict[str, Any] = {"seeds": 2, "changes": SMALL, "base": str(person / "base/model"), **changes}
+    return compare_strategies(names, task=person / "reviews.csv", out=out, **given)
+
+
+@pytest.fixture(scope="module")
+def found(person: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quire.strategies.job.LEAST", 12)
+        patch.setattr(measure, "SECONDS", 0.05)
+        out = tmp_path_factory.mktemp("run") / "run"
+        [outcome] = run(person, out, "full", "head", "lora", "houlsby", "self_ensemble")
+    return outcome
+
+
+def test_every_strategy_is_an_arm_beside_the_floor(found: Any) -> None:
+    names = [arm.name for arm in found.study.arms]
+    assert names == ["majority", "features", "full", "head", "lora", "houlsby", "self_ensemble"]
+    assert found.study.selected in names[2:]
+    assert {len(arm.seeds) for arm in found.study.arms} == {2}
+    steps = {cost.steps for arm in found.study.arms[2:] for cost in arm.cost}
+    assert steps == {12}
+    assert (found.model / "config.json").exists()
+    assert "Score and what learns" in found.report.read_text(encoding="utf-8")
+
+
+def test_what_learns_is_counted_by_formula(found: Any) -> None:
+    """Of two layers of width 24: two matrices a layer have an update of rank 8, and two adapters are 64 wide."""
+    learnt = {arm.name: arm.trainable for arm in found.study.arms}
+    head = 24 * 24 + 24 + 2 * 24 + 2
+    whole = found.study.arm("full").parameters
+    assert (learnt["majority"], learnt["features"]) == (None, None)
+    assert (learnt["head"], learnt["full"], learnt["self_ensemble"]) == (head, whole, whole)
+    assert learnt["lora"] == head + 2 * 2 * 2 * 8 * 24
+    norms = 2 * (1 + 2 * 2) * 24
+    assert learnt["houlsby"] == head + norms + 4 * (2 * 24 * 64 + 64 + 24)
+    assert found.study.arm("lora").parameters == whole
+    assert found.study.arm("houlsby").parameters == whole + 4 * (2 * 24 * 64 + 64 + 24)
+
+
+def test_a_comparison_that_was_stopped_goes_on_to_the_same(person: Path, tmp_path: Path) -> None:
+    whole = run(person, tmp_path / "whole", "full", "lora", seeds=1)[0]
+    stop = StopRequest()
+    real = Tuning.learnt
+
+    def stopping(self: Tuning, *given: Any) -> Any:
+        if self.name == "lora":
+            stop.note(15, None)
+        return real(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tuning, "learnt", stopping)
+        with pytest.raises(Stopped):
+            run(person, tmp_path / "parts", "full", "lora", seeds=1, stop=stop)
+    parts = run(person, tmp_path / "parts", "full", "lora", seeds=1)[0]
+    for one, other in zip(whole.study.arms, parts.study.arms, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    again = run(person, tmp_path / "parts", "full", "lora", seeds=1)[0]
+    assert again.study.to_json() == parts.study.to_json()
+    with pytest.raises(BadInput, match="other settings"):
+        run(person, tmp_path / "parts", "full", "head", seeds=1)
+
+
+def test_a_rate_is_chosen_on_dev_with_the_first_seed(
+    person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = Tuning.learnt, list[tuple[str, float, int]]()
+
+    def told(self: Tuning, rate: float, seed: int, home: Path) -> Any:
+        asked.append((self.name, rate, seed))
+        predictor, found = real(self, rate, seed, home)
+        best = {"full": 1e-3, "lora": 1e-2}[self.name]
+        return predictor, found.model_copy(update={"dev": 0.9 if rate == best else 0.1})
+
+    monkeypatch.setattr(Tuning, "learnt", told)
+    [outcome] = run(person, tmp_path / "run", "full", "lora", rates=(1e-4, 1e-3, 1e-2))
+    for name, best in (("full", 1e-3), ("lora", 1e-2)):
+        tried = [(name, rate, 0) for rate in (1e-4, 1e-3, 1e-2)]
+        assert [one for one in asked if one[0] == name] == [*tried, (name, best, 0), (name, best, 1)]
+        assert f"at a rate of {best:g}, chosen on dev among 0.0001, 0.001, 0.01" in outcome.study.arm(name).how
+
+
+def test_few_labels_give_a_study_each(person: Path, tmp_path: Path) -> None:
+    outcomes = run(person, tmp_path / "run", "full", "head", per_class=(4, None), seeds=1)
+    assert [outcome.study.data.splits[0].examples for outcome in outcomes] == [8, 52]
+    assert (tmp_path / "run/labels-4/report.html").exists()
+
+
+def test_a_strategy_is_published_unless_a_file_says_how(tmp_path: Path) -> None:
+    (tmp_path / "wide.yaml").write_text("lora: {rank: 32}")
+    found = chosen(["full", "lora", str(tmp_path / "wide.yaml")], full=Full(layer_decay=0.9))
+    assert found == {"full": Full(layer_decay=0.9), "lora": Lora(), "wide": Lora(rank=32)}
+    assert (found["lora"].published_rate, found["full"].published_rate) == (5e-4, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["full"], "give two or more"),
+        (["full", "full"], "'full' stands there twice"),
+        (["full", "loar"], "none is called 'loar'; did you mean 'lora'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(names: list[str], message: str, person: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        run(person, tmp_path / "run", *names)
+    assert not (tmp_path / "run").exists()
+
+
+def test_rates_are_numbers() -> None:
+    assert rates_of("1e-4,3e-4") == (1e-4, 3e-4)
+    assert rates_of(None) == ()
+    with pytest.raises(BadInput, match="--rates fast: expected numbers"):
+        rates_of("fast")
