@@ -46,6 +46,7 @@ def execute(bench: Bench) -> Outcome:
     """Do what is left of the job in the bench's folder. Raises Stopped when a signal came; the next call goes on."""
     for warning in warnings(bench.task):
         bench.progress.say(f"Warning: {warning}")
+    bench.material.tell()
     if bench.truncated:
         kept = KEPT[bench.settings.recipe.data.cut]
         bench.progress.say(f"{bench.truncated:.1%} of the texts are longer than {bench.length} tokens; kept is {kept}")

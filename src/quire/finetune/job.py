@@ -66,14 +66,12 @@ class FineTuning:
         """With the weights and tokenizer that the settings start from, or a network and a tokenizer made anew."""
         if settings.start is not None:
             base = Base.load(settings.start)
-            for note in base.files.notes:
-                progress.say(f"Base {base.name}: {note}")
-            files, tokenizer, where = base.files, base.tokenizer, settings.start
+            files, tokenizer, where, notes = base.files, base.tokenizer, settings.start, base.files.notes
         else:
             assert settings.recipe
             texts = [text for pair in splits.train for text in (pair.source, pair.target)]
             material = Material(settings.recipe, folder, lambda: texts, progress)
-            files, tokenizer, where = material.files, material.tokenizer, ""
+            files, tokenizer, where, notes = material.files, material.tokenizer, "", ()
         task = task_to_learn(files, where=where, smoothing=settings.smoothing)
         plan = Writing(task=task, length=settings.length, cut=settings.cut, search=settings.search)
         plan.check_room(files.backbone)
@@ -81,6 +79,8 @@ class FineTuning:
         writer = Writer(started(files, parts, seed=settings.seed), tokenizer, plan)
         writer.searching({"limit": 1})(splits.dev[0].source)  # what cannot write is refused before it learns
         require()
+        for note in notes:
+            progress.say(f"Start {where}: {note}")
         return cls(settings, splits, folder, progress, writer)
 
     def execute(self, stop: StopRequest | None) -> Outcome:

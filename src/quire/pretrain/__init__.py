@@ -73,6 +73,7 @@ def pretrain(
         job = material.job(seed=seed)
         model = material.model(job)
         rehearse(job)
+    material.tell()
     fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
     card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
     material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)

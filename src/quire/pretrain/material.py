@@ -75,11 +75,13 @@ class Material:
 
     @cached_property
     def base(self) -> Base | None:
-        """What the recipe starts from; what its folder lacks or holds in vain is said."""
-        found = Base.load(self.recipe.base) if self.recipe.base else None
-        for note in found.files.notes if found else ():
+        """What the recipe starts from."""
+        return Base.load(self.recipe.base) if self.recipe.base else None
+
+    def tell(self) -> None:
+        """Say what the base's folder lacks, or holds in vain: once nothing can be refused any more."""
+        for note in self.base.files.notes if self.base else ():
             self.progress.say(f"Base {self.recipe.base}: {note}")
-        return found
 
     @cached_property
     def segment(self) -> Segmenter | None:

@@ -91,6 +91,7 @@ def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:
     """Do what is left; one outcome for each number of labels. Raises Stopped when a signal came."""
     for warning in warnings(bench.task):
         bench.progress.say(f"Warning: {warning}")
+    bench.material.tell()
     return [_judged(settings, bench, per_class) for per_class in settings.per_class]
 
 
