@@ -95,8 +95,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no text at all": (_renamed(f"\ud800{TWO}"), OUTSIDE),
     "a link that leads out": (_linked, OUTSIDE),
     "a pickle by its name": (_renamed("pytorch_model.bin"), OUTSIDE),
-    "a link to itself": (lambda f: (f / ONE).rename(f / TWO).with_name(ONE).symlink_to(ONE), f"{ONE}: no such file"),
-    "a missing shard": (lambda f: (f / TWO).unlink(), f"{TWO}: no such file"),
+    "a link to itself": (
+        lambda f: (f / ONE).rename(f / TWO).with_name(ONE).symlink_to(ONE),
+        f"{ONE}: no such file, but .* fetch",
+    ),
+    "a missing shard": (lambda f: (f / TWO).unlink(), f"{TWO}: no such file, but .* fetch"),
     "a shard too few": (lambda f: _index(f, lambda place: dict.fromkeys(place, ONE)), f"{ONE}: lacks 'embeddings.word"),
     "a promise": (lambda f: _index(f, lambda place: {**place, "x": TWO}), f"{TWO}: lacks 'x', which the index names"),
     "a surprise": (_with(TWO, x=torch.ones(2)), f"{TWO}: holds 'x', which the index does not name"),

@@ -36,6 +36,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     for shard in sorted(set(shard_of.values())):
         if not _is_of(folder, shard):
             raise BadInput(f"{index}: {shard!r} is not a safetensors file of this folder; do not trust this model")
+        if not (folder / shard).exists():
+            raise BadInput(f"{folder / shard}: no such file, but {index.name} names it; fetch the model again, whole")
         part = read_tensors(folder / shard)
         for name in sorted(part):
             if shard_of.get(name) != shard:
