@@ -64,20 +64,31 @@ class Inputs(Settings):
     label_column: str = "label"
 
 
-class AdaptSettings(Settings):
-    """Everything that decides the outcome of a job."""
+class Trials(Settings):
+    """How runs are repeated, split and judged: of a job, and of every comparison of jobs."""
 
     title: str = ""
-    inputs: Inputs
-    recipe: Recipe
-    budget: Budget
     seeds: Annotated[int, Field(gt=0, le=50)] = 3
     seed: int = 0
     metric: Metric = "accuracy"
-    max_loss: Annotated[float, Field(ge=0)] = 0.5
-    """Points of the metric that int8 may lose on dev."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+    def job(self, inputs: Inputs, recipe: Recipe) -> "AdaptSettings":
+        """The same as settings of one job, whose plan is the recipe's own."""
+        same = {field: getattr(self, field) for field in Trials.model_fields}
+        budget = Budget(amount=1, unit="steps")
+        return AdaptSettings.model_validate({**same, "inputs": inputs, "recipe": recipe, "budget": budget})
+
+
+class AdaptSettings(Trials):
+    """Everything that decides the outcome of a job."""
+
+    inputs: Inputs
+    recipe: Recipe
+    budget: Budget
+    max_loss: Annotated[float, Field(ge=0)] = 0.5
+    """Points of the metric that int8 may lose on dev."""
 
     @field_validator("budget")
     @classmethod

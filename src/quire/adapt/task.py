@@ -126,6 +126,17 @@ class Given:
         kept = tuple(rereadable(source, text_column=text_column) for source in corpus)
         return cls({name: source for name, source in splits if source is not None}, kept, text_column, label_column)
 
+    @classmethod
+    def again(cls, inputs: Inputs) -> Given:
+        """The labelled files that settings name."""
+        files = {"train": inputs.train, "dev": inputs.dev, "test": inputs.test}
+        return cls(
+            {name: file for name, file in files.items() if file is not None},
+            (),
+            inputs.text_column,
+            inputs.label_column,
+        )
+
     @property
     def inputs(self) -> Inputs:
         """The same by the names that settings keep."""
@@ -145,16 +156,7 @@ class Given:
 def held_out(run: Path) -> Part:
     """The dev texts of a run of `quire adapt`, read again; BadInput where the files are not what it was made from."""
     settings = parse(AdaptSettings, read_yaml(run / RECIPE), where=str(run / RECIPE))
-    files = settings.inputs
-    given = Given.of(
-        files.train,
-        dev=files.dev,
-        test=files.test,
-        corpus=(),
-        text_column=files.text_column,
-        label_column=files.label_column,
-    )
-    dev = read_task(settings, given).dev
+    dev = read_task(settings, Given.again(settings.inputs)).dev
     if read_json(run / IDENTITY)["data"]["dev"] != dev.sha256:
         raise BadInput(f"{dev.origin}: the dev texts are not those that {run} was made from")
     return dev

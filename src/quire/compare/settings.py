@@ -8,10 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from quire.adapt.settings import AdaptSettings, Budget, Inputs
+from quire.adapt.settings import AdaptSettings, Budget, Inputs, Trials
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
-from quire.core.results import Metric
 from quire.core.spec import Size
 from quire.recipe import FineTune, NetworkSize, Recipe, TokenizerPlan, load
 from quire.train.optim import TrainPlan
@@ -53,10 +52,9 @@ def shape_of(*, size: str, length: int, batch: int, lr: float, vocab: int) -> Sh
     return parse(Shape, given, where="compare")
 
 
-class CompareSettings(Settings):
+class CompareSettings(Trials):
     """Everything that decides the outcome of a comparison."""
 
-    title: str = ""
     inputs: Inputs
     arms: Mapping[str, Recipe]
     """What is pre-trained, resolved and resized, by the name the person gave."""
@@ -65,11 +63,6 @@ class CompareSettings(Settings):
     """Of pre-training, for each arm and seed."""
     per_class: tuple[int | None, ...] = (None,)
     """How many labels a class the arms are fine-tuned on, one study each; None for all."""
-    seeds: Annotated[int, Field(gt=0, le=50)] = 3
-    seed: int = 0
-    metric: Metric = "accuracy"
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
     @model_validator(mode="after")
     def _has_arms(self) -> Self:
@@ -79,17 +72,7 @@ class CompareSettings(Settings):
 
     def of_arm(self, name: str) -> AdaptSettings:
         """The same as settings of one job with this arm's recipe."""
-        return AdaptSettings(
-            title=self.title,
-            inputs=self.inputs,
-            recipe=self.arms[name],
-            budget=Budget(amount=1, unit="steps"),  # fine-tuning has a plan of its own
-            seeds=self.seeds,
-            seed=self.seed,
-            metric=self.metric,
-            test_share=self.test_share,
-            dev_share=self.dev_share,
-        )
+        return self.job(self.inputs, self.arms[name])
 
 
 def chosen(names: Sequence[str], *, shape: Shape) -> dict[str, Recipe]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from quire.adapt.settings import AdaptSettings, Budget, Inputs
-from quire.core.config import Settings
+from quire.adapt.settings import AdaptSettings, Budget, Inputs, Trials
 from quire.core.errors import BadInput, nearest
-from quire.core.results import Metric
 from quire.recipe import Recipe, load
 
 Way: TypeAlias = Literal["single", "joint", "lm", "finetune"]
@@ -30,21 +28,15 @@ HOW: Mapping[Way, str] = {
 }
 
 
-class SharingSettings(Settings):
+class SharingSettings(Trials):
     """Everything that decides the outcome."""
 
-    title: str = ""
     tasks: Mapping[str, Inputs]
     """By the name that the person gave."""
     arms: Mapping[str, Recipe]
     ways: tuple[Way, ...]
     budget: Budget
     """Of pre-training, for each arm and seed, where a way has it."""
-    seeds: Annotated[int, Field(gt=0, le=50)] = 3
-    seed: int = 0
-    metric: Metric = "accuracy"
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
     @model_validator(mode="after")
     def _can_be_shared(self) -> Self:
@@ -58,17 +50,7 @@ class SharingSettings(Settings):
 
     def of_task(self, name: str, recipe: Recipe) -> AdaptSettings:
         """The same as settings of one job on this task."""
-        return AdaptSettings(
-            title=name,
-            inputs=self.tasks[name],
-            recipe=recipe,
-            budget=Budget(amount=1, unit="steps"),  # the recipe's epochs are the budget
-            seeds=self.seeds,
-            seed=self.seed,
-            metric=self.metric,
-            test_share=self.test_share,
-            dev_share=self.dev_share,
-        )
+        return self.model_copy(update={"title": name}).job(self.tasks[name], recipe)
 
 
 def ways_of(text: str) -> tuple[Way, ...]:

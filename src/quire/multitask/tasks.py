@@ -24,17 +24,9 @@ def read_tasks(settings: SharingSettings) -> dict[str, Task]:
 
 
 def _read(settings: SharingSettings, name: str) -> Task:
-    inputs = settings.tasks[name]
-    given = Given.of(
-        inputs.train,
-        dev=inputs.dev,
-        test=inputs.test,
-        corpus=(),
-        text_column=inputs.text_column,
-        label_column=inputs.label_column,
-    )
     try:
-        return read_task(settings.of_task(name, next(iter(settings.arms.values()))), given)
+        one = settings.of_task(name, next(iter(settings.arms.values())))
+        return read_task(one, Given.again(one.inputs))
     except BadInput as error:
         raise BadInput(f"task {name}: {error}") from error
 

@@ -8,11 +8,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from quire.adapt.settings import AdaptSettings, Budget, Inputs
+from quire.adapt.settings import AdaptSettings, Inputs, Trials
 from quire.core.catalogue import catalogue
 from quire.core.config import Settings, parse, read_yaml
 from quire.core.errors import BadInput, nearest
-from quire.core.results import Metric
 from quire.recipe import FineTune, Recipe
 from quire.tuning import Strategy
 
@@ -21,10 +20,9 @@ LEAST = 100
 Rate = Annotated[float, Field(gt=0)]
 
 
-class StrategySettings(Settings):
+class StrategySettings(Trials):
     """Everything that decides the outcome."""
 
-    title: str = ""
     inputs: Inputs
     recipe: Recipe
     """The base, and how labels are learnt; its own strategy is what `full` stands for."""
@@ -33,11 +31,6 @@ class StrategySettings(Settings):
     rates: tuple[Rate, ...] = ()
     """Learning rates to choose from on dev, with the first seed; without, each strategy has its published one."""
     per_class: tuple[int | None, ...] = (None,)
-    seeds: Annotated[int, Field(gt=0, le=50)] = 3
-    seed: int = 0
-    metric: Metric = "accuracy"
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    dev_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
     @model_validator(mode="after")
     def _can_be_learnt(self) -> Self:
@@ -59,17 +52,7 @@ class StrategySettings(Settings):
         """The same as settings of one job in which labels are learnt so."""
         train = self.finetune.train.model_copy(update={"lr": rate})
         how = self.finetune.model_copy(update={"strategy": self.strategies[name], "train": train})
-        return AdaptSettings(
-            title=self.title,
-            inputs=self.inputs,
-            recipe=self.recipe.model_copy(update={"finetune": how}),
-            budget=Budget(amount=1, unit="steps"),  # the recipe's epochs are the budget
-            seeds=self.seeds,
-            seed=self.seed,
-            metric=self.metric,
-            test_share=self.test_share,
-            dev_share=self.dev_share,
-        )
+        return self.job(self.inputs, self.recipe.model_copy(update={"finetune": how}))
 
 
 def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy]:
