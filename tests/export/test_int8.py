@@ -1,6 +1,7 @@
 """int8 is kept only where it is measurably faster and loses little: every reason against it is enough."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_loss_is_accuracy_then_agreement_then_direction() -> None:
     assert encoder.loss(3 * before) == pytest.approx(0, abs=1e-4)
     assert encoder.loss(after) == pytest.approx(100 * (1 - (0.8 + 1 + 0.8 + 1) / 4), abs=1e-3)
     assert encoder.allowed == 1
+    assert replace(encoder, gold=["a"] * len(encoder.truth)).allowed == 1  # it has no labels to lose
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)

@@ -9,14 +9,11 @@ export.json                                  the same figures for programs
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-
-import torch
 
 from quire.adapt.task import held_out
 from quire.core.config import Settings
@@ -30,7 +27,7 @@ from quire.export.subject import Subject, subject
 from quire.text.records import read_records
 from quire.text.rows import Source
 from quire.train.folder import RECIPE
-from quire.train.machine import processor
+from quire.train.machine import one_thread, processor
 from quire.train.progress import Progress, Silent
 from quire.train.safe import read_json, whole_folder, write_json
 
@@ -78,7 +75,7 @@ def export_onnx(
     progress, found = progress or Silent(), subject(model)
     folder = _place(found, model, out)
     some, gold = _texts(model, texts, text_column=text_column, label_column=label_column)
-    with whole_folder(folder) as draft, one_thread():
+    with whole_folder(folder) as draft, one_thread():  # one core beside one core, as onnxruntime has it
         (draft / GRAPH).parent.mkdir()
         progress.say(f"Tracing {found.folder}")
         write_graph(found.graph, draft / GRAPH)
@@ -161,14 +158,3 @@ def _beside(found: Subject, draft: Path, export: Export) -> None:
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in ("quire", "torch", *NEEDED)}}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread, as onnxruntime is here: what is timed is then one core beside one core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

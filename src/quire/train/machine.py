@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -31,16 +31,20 @@ def matrix_peak(threads: int, size: int = 1024, seconds: float = 0.2) -> float:
 
 
 @contextmanager
-def threads_for(backbone: Backbone) -> Iterator[None]:
-    """One thread for a bag of words, whose products are so small that a second thread is only waited for: on a busy
-    machine that made word vectors ten times as slow (benchmarks/vectors.md). All that torch has for other bodies."""
+def one_thread() -> Iterator[None]:
+    """torch computes with one thread while it lasts."""
     before = torch.get_num_threads()
     try:
-        if isinstance(backbone, Bag):
-            torch.set_num_threads(1)
+        torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(backbone: Backbone) -> AbstractContextManager[None]:
+    """One thread for a bag of words, whose products are so small that a second thread is only waited for: on a busy
+    machine that made word vectors ten times as slow (benchmarks/vectors.md). All that torch has for other bodies."""
+    return one_thread() if isinstance(backbone, Bag) else nullcontext()
 
 
 def device() -> torch.device:
