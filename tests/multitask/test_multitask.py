@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import quire
@@ -17,7 +18,10 @@ from quire.judge import compare, holm
 from quire.multitask import Shared, share
 from quire.multitask.job import Results
 from quire.multitask.settings import tasks_of, ways_of
+from quire.multitask.shop import Shop
 from quire.multitask.table import tabulate
+from quire.nn.model import Model
+from quire.train.evaluate import predict
 from quire.train.progress import Silent
 from quire.train.safe import read_json
 from quire.train.signals import StopRequest
@@ -251,3 +255,35 @@ def test_the_command_prints_the_table(files: Path, done: Shared) -> None:
     assert next(line for line in lines if line.startswith("way")).split() == ["way", "mood", "topic", "gain"]
     row = next(line for line in lines if line.startswith("Joint + LM"))
     assert f"{done.table.rows[2].cells['mood'].test.value * 100:.1f}" in row
+
+
+ADAPTED = """
+backbone: {depth: 1, width: 16, heads: 2, ffn: 16, positions: 64}
+"""
+
+
+@pytest.mark.parametrize("strategy", ["houlsby", "lora", {"self_ensemble": {"over": "lora"}}])
+def test_what_a_strategy_puts_in_or_averages_is_in_what_is_kept(
+    files: Path, tmp_path: Path, strategy: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said of test by the network that was kept is what the network in training said at its best moment."""
+    toy = yaml.safe_load(TOY) | yaml.safe_load(ADAPTED)
+    del toy["finetune"]["private"]
+    toy["finetune"] |= {"strategy": strategy, "epochs": 2}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(toy))
+    best: dict[str, tuple[float, Any]] = {}
+    scored = Shop.score
+
+    def told(self: Shop, model: Model, name: str) -> float:
+        found = scored(self, model, name)
+        if found > best.get(name, (-1.0, None))[0]:
+            best[name] = found, predict(model, self.asks[name], self.labelled(name, self.tasks[name].test).examples)
+        return found
+
+    monkeypatch.setattr(Shop, "score", told)
+    tasks = [task(files, name) for name in LABELS]
+    done = share([str(tmp_path / "toy.yaml")], tasks=tasks, out=tmp_path / "run", sharing="joint", seeds=1)
+    for name, study in done.results.studies.items():
+        kept = study.arm("joint").probabilities
+        assert kept is not None
+        np.testing.assert_allclose(kept[0], best[name][1], atol=1e-5)

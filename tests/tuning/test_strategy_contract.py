@@ -1,22 +1,32 @@
 """What every tuning strategy promises, and what full fine-tuning does with layers."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from quire.core.catalogue import Component, catalogue
-from quire.core.errors import BadInput
-from quire.core.example import World
+from quire.core.catalogue import Component, catalogue, find
+from quire.core.errors import BadInput, Stopped
+from quire.core.example import Batch, Example, Passage, World
 from quire.core.heads import SequenceHead, TokenHead
 from quire.core.spec import Backbone
-from quire.nn.model import Model
+from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
+from quire.train.loop import Job, fit
+from quire.train.signals import StopRequest
 from quire.tuning import Strategy
-from quire.tuning.base import Group, split_decay
+from quire.tuning.base import Group, Over, split_decay
 from quire.tuning.full import Full
+from quire.tuning.past import Sda, SelfEnsemble, asked
 
 NAMES = list(catalogue(Strategy))
+TOGETHER = [
+    (name, over)
+    for name, member in catalogue(Strategy).items()
+    for over in (("full", "lora", "houlsby") if issubclass(member, Over) else (None,))
+]
 SETTINGS = [
     pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields"),
     pytest.param(Full(layer_decay=1 / 2.6, thaw_at=1, thaw_every=2), id="ulmfit"),
@@ -153,3 +163,41 @@ def test_layers_thaw_one_by_one_from_above() -> None:
         assert any(".embeddings." in name for name in found) == (lowest == -1), t
         assert {k for k in range(3) if any(f".blocks.{k}." in name for name in found)} == {*range(max(lowest, 0), 3)}, t
         assert any(name.startswith("heads.") for name in found)
+
+
+@pytest.mark.parametrize(("name", "over"), TOGETHER)
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(
+    name: str, over: str | None, labelled: Callable[..., tuple[Model, Job]], tmp_path: Path
+) -> None:
+    strategy = find(Strategy, name).model_validate({"over": over} if over else {})
+    whole, job = labelled(strategy, steps=5)
+    fit(whole, job)
+    stop = StopRequest()
+    stop.note(15, None)
+    parts, _ = labelled(strategy, steps=5)
+    with pytest.raises(Stopped):
+        fit(parts, job, folder=tmp_path, stop=stop)
+    parts, _ = labelled(strategy, steps=5)
+    fit(parts, job, folder=tmp_path)
+    assert parts.state_dict().keys() == whole.state_dict().keys()
+    assert all(torch.equal(t, whole.state_dict()[name]) for name, t in parts.state_dict().items())
+
+
+def test_what_is_kept_has_the_body_that_is_told(strategy: Strategy, labelled: Callable[..., tuple[Model, Job]]) -> None:
+    model, job = labelled(strategy, steps=1)
+    before = model.spec
+    fit(model, job)
+    assert model.spec == strategy.body(before) == model.backbone.spec
+    assert Model(model.spec, model.head_specs).state_dict().keys() == model.state_dict().keys()
+
+
+def test_one_memory_stands_over_no_other(model: Model) -> None:
+    with pytest.raises(BadInput, match=r"strategy\.sda: .* a model has one memory"):
+        Sda(over=SelfEnsemble()).prepare(model)
+
+
+def test_a_teacher_needs_a_head_to_compare(model: Model, world: World) -> None:
+    text = Passage(np.arange(5, 9), np.ones(4, dtype=bool))
+    step = Step(model, Packed(Batch.pack([Example.of(world.vocab, text).label("elsewhere", 1)])))
+    with pytest.raises(BadInput, match="nothing here has a head of that name"):
+        asked(step)

@@ -34,7 +34,7 @@ def export(
         str | None, typer.Option(help="The column of --texts that holds the label, if any.")
     ] = None,
     max_loss: Annotated[
-        float | None, typer.Option(help="Points that int8 may lose: 0.5 with labelled texts, else 1.")
+        float | None, typer.Option(help="Points that int8 may lose: of a classifier 0.5 with labelled texts, else 1.")
     ] = None,
     pool: Annotated[
         str | None, typer.Option(help="Of vectors: first, mean or max; else as its classifier pools, or the mean.")

@@ -86,7 +86,7 @@ def _measured(shop: Shop, way: Way, name: str) -> Arm:
 def network_of(shop: Shop, name: str, path: Path) -> Network:
     """What labels a task's texts, from the weights that were kept, with its head called as everywhere."""
     ask, slot, data = shop.how.classify(shop.tasks[name].labels), shop.asks[name].slot, shop.recipe.data
-    backbone = shop.material.files.backbone
+    backbone = shop.how.strategy.body(shop.material.files.backbone)
     head = ask.parts(backbone, shop.world)[ask.slot]
     model = alone(backbone, head, read_tensors(path), slot=slot, name=ask.slot)
     return Network(model, ask, shop.material.tokenizer, length=data.length, how=data.cut)

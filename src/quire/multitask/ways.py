@@ -71,7 +71,8 @@ def _apart(shop: Shop, way: Way, seed: int) -> Cost:
     for name in shop.tasks:
         files = shop.material.files
         if name in start:
-            files = ModelFiles(files.backbone, heads={}, state=read_tensors(start[name]))
+            body = shop.how.strategy.body(files.backbone)
+            files = ModelFiles(body, heads={}, state=read_tensors(start[name]))
         job = shop.job((name,), seed=seed, epochs=epochs, rate=rate)
         home, title = home_of(shop, way, seed) / name, f"{shop.arm}, {TITLES[way]}, {name}, seed {seed}"
         total = _sum(total, shop.fitted((name,), files, job, home, title=title, epochs=epochs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Tuning:
         if not (home / "dev.json").exists():
             home.mkdir(parents=True, exist_ok=True)
             _, run = self.learnt(rate, 0, home)
+            shutil.rmtree(home / "checkpoints", ignore_errors=True)
             write_whole(home / "dev.json", run.model_dump_json())
         return parse(Run, json.loads((home / "dev.json").read_text(encoding="utf-8")), where=str(home)).dev
 

@@ -70,6 +70,11 @@ class Change:
         self.d_NE = torch.empty_like(self.d_NE).uniform_(-1, 1) * size / self.sizes_N1.sqrt()
 
 
+def drawn_seed() -> int:
+    """What a pass is seeded with so that another can have the same dropout, on whatever device it is drawn."""
+    return int(torch.randint(2**62, ()))
+
+
 class Fgm(Over):
     """One step of a given size, and the gradients of both passes."""
 
@@ -119,9 +124,9 @@ class Freelb(Over):
         change = Change(model, batch)
         if self.start:
             change.draw(self.start)
-        state = torch.random.get_rng_state()
+        seed = drawn_seed()
         for _ in range(self.steps):
-            torch.random.set_rng_state(state)
+            torch.manual_seed(seed)
             with change.made() as leaf:
                 (loss() / self.steps).backward()  # type: ignore[no-untyped-call]
             assert leaf.grad is not None

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from quire.core.catalogue import Component, find
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed
 from quire.objectives.base import Objective
 
@@ -36,6 +37,10 @@ class Strategy(Component):
     def published_rate(self) -> float | None:
         """The learning rate that it is published with, where that is far from one for all weights."""
         return None
+
+    def body(self, spec: Backbone) -> Backbone:
+        """The body of what is kept."""
+        return spec
 
     def prepare(self, model: Model) -> Model:
         """Insert and freeze, in place, before the optimiser is built; returns the model."""
@@ -77,6 +82,9 @@ class Over(Strategy):
     @property
     def published_rate(self) -> float | None:
         return self.over.published_rate
+
+    def body(self, spec: Backbone) -> Backbone:
+        return self.over.body(spec)
 
     def prepare(self, model: Model) -> Model:
         return self.over.prepare(model)

@@ -38,6 +38,9 @@ class Inserting(Strategy):
     def plan(self, spec: Backbone) -> Adapters:
         """The adapters of a body."""
 
+    def body(self, spec: Backbone) -> Backbone:
+        return spec.model_copy(update={"adapters": self.plan(spec)})
+
     def prepare(self, model: Model) -> Model:
         wanted = self.plan(model.spec)
         if model.spec.adapters is None:
@@ -55,7 +58,7 @@ class Inserting(Strategy):
             raise BadInput(f"strategy.{self.name()}: {model.spec.called} has no place for adapters; take a Transformer")
         if plan.normed and model.spec.norm_first:
             raise BadInput(f"strategy.{self.name()}: the model's norms stand before its sums, not behind; take houlsby")
-        model.spec = model.backbone.spec = model.spec.model_copy(update={"adapters": plan})
+        model.spec = model.backbone.spec = self.body(model.spec)
         for number, block in enumerate(blocks):
             for place in PLACES:
                 adapter = build_adapter(model.spec, after=place)

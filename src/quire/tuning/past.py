@@ -13,7 +13,7 @@ What is remembered stands in the model, so that a checkpoint holds it, and is le
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, ClassVar
 
 import torch
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from quire.core.errors import BadInput
 from quire.core.spec import Size
 from quire.nn.model import Model, Step
 from quire.objectives.base import Objective
@@ -101,6 +102,8 @@ class Remembering(Over):
 
     def prepare(self, model: Model) -> Model:
         prepared = super().prepare(model)
+        if PAST in prepared._modules:
+            raise BadInput(f"strategy.{self.name()}: one that remembers stands over another; a model has one memory")
         prepared.add_module(PAST, Memory(prepared, self.size))
         return prepared
 
@@ -135,8 +138,10 @@ class Teaching(Objective):
 
 
 def asked(step: Step) -> list[str]:
-    """The heads whose logits are compared."""
-    return [slot for slot in step.batch.asked if slot in step.model.heads]
+    """The heads whose logits are compared: those that are called as the slot they answer in."""
+    if slots := [slot for slot in step.batch.asked if slot in step.model.heads]:
+        return slots
+    raise BadInput("strategy: compares logits of labels, and nothing here has a head of that name; take `full`")
 
 
 def nothing(step: Step, slots: list[str]) -> Tensor:
@@ -163,9 +168,11 @@ class SelfEnsemble(Remembering):
         for name, ring in memory.rings():
             ring[0].lerp_(weights[name], 1 / (t + 1))
 
-    def kept(self, model: Model) -> AbstractContextManager[None]:
+    @contextmanager
+    def kept(self, model: Model) -> Iterator[None]:
         memory = memory_of(model)
-        return wearing(model, memory.mean()) if len(memory) else nullcontext()
+        with wearing(model, memory.mean()) if len(memory) else nullcontext(), super().kept(model):
+            yield
 
     def finish(self, model: Model) -> None:
         memory = memory_of(model)
@@ -175,44 +182,42 @@ class SelfEnsemble(Remembering):
         super().finish(model)
 
 
-class Sda(Remembering):
-    """Self-distillation averaged: the teacher's weights are the mean of those of the last K students."""
+class Taught(Remembering):
+    """A strategy with a teacher from the past."""
 
-    window: Size = 1
-    """K. The paper tries 1 to one less than all updates; the memory holds K times the weights."""
+    home: ClassVar[str] = "quire.tuning"
+    votes: ClassVar[bool] = False
+    """Whether logits are averaged in place of weights."""
+
     weight: Annotated[float, Field(ge=0)] = 1.0
     """lambda; at 0 it is `over` itself."""
-
-    @property
-    def size(self) -> int:
-        return self.window
 
     def terms(self) -> tuple[Objective, ...]:
         teaching = (Teaching(weight=self.weight, slot=PAST, votes=self.votes),) if self.weight else ()
         return (*super().terms(), *teaching)
 
+
+class Sda(Taught):
+    """Self-distillation averaged: the teacher's weights are the mean of those of the last K students."""
+
+    window: Size = 1
+    """K. The paper tries 1 to one less than all updates; the memory holds K times the weights."""
+
     @property
-    def votes(self) -> bool:
-        """Whether logits are averaged in place of weights."""
-        return False
+    def size(self) -> int:
+        return self.window
 
 
 class Sdv(Sda):
     """Self-distillation voted: the teacher's logits are the mean of those of the last K students, K more passes."""
 
-    @property
-    def votes(self) -> bool:
-        return True
+    votes: ClassVar[bool] = True
 
 
-class Ema(Sda):
+class Ema(Taught):
     """The teacher moves towards the student by 1 - min(decay, (1 + t) / (10 + t)): not the paper's average."""
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-
-    @property
-    def size(self) -> int:
-        return 1
 
     def remember(self, memory: Memory, weights: Weights, t: int) -> None:
         memory.drift(weights, stays=min(self.decay, (1 + t) / (10 + t)))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from quire.nn.model import Step
 from quire.objectives.base import Objective
-from quire.tuning.adversarial import Change
+from quire.tuning.adversarial import Change, drawn_seed
 from quire.tuning.past import Memory, Remembering, Weights, asked, logits_with, memory_of, nothing
 
 Share = Annotated[float, Field(ge=0)]
@@ -43,12 +43,12 @@ class Smooth(Objective):
         clean = [step.logits(slot) for slot in slots]
         change = Change(step.model, step.batch)
         change.d_NE = torch.randn_like(change.d_NE) * self.noise
-        state = torch.random.get_rng_state()
+        torch.manual_seed(seed := drawn_seed())
         away, leaf = self._away(step, change, [logits.detach() for logits in clean], slots)
         (gradient_NE,) = torch.autograd.grad(away, leaf)
         highest_N1 = gradient_NE.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(gradient_NE.dtype).tiny)
         change.d_NE = change.d_NE + self.rate * gradient_NE / highest_N1
-        torch.random.set_rng_state(state)  # the same dropout
+        torch.manual_seed(seed)  # the same dropout
         return self._away(step, change, clean, slots)[0]
 
     def _away(self, step: Step, change: Change, clean: list[Tensor], slots: list[str]) -> tuple[Tensor, Tensor]:
