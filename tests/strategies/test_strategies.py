@@ -13,11 +13,12 @@ from quire.core.random import rng
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
 from quire.strategies import compare_strategies, rates_of
-from quire.strategies.job import Tuning
+from quire.strategies.job import Tuning, in_words
 from quire.strategies.settings import chosen
 from quire.train.signals import StopRequest
 from quire.tuning.full import Full
 from quire.tuning.lora import Lora
+from quire.tuning.past import Sda
 
 SMALL = ("finetune.epochs=1", "finetune.train.batch=8", "data.length=24", "finetune.train.lr=1e-2")
 
@@ -144,6 +145,10 @@ def test_a_strategy_is_published_unless_a_file_says_how(tmp_path: Path) -> None:
     (tmp_path / "wide.yaml").write_text("lora: {rank: 32}")
     found = chosen(["full", "lora", str(tmp_path / "wide.yaml")], full=Full(layer_decay=0.9))
     assert found == {"full": Full(layer_decay=0.9), "lora": Lora(), "wide": Lora(rank=32)}
+    own = Full(layer_decay=0.9)
+    assert chosen(["full", "sda"], full=own)["sda"] == Sda(over=own), "what adds to another adds to the recipe's own"
+    told = in_words(Sda(over=Lora(rank=4), window=5).model_dump(mode="json"))
+    assert told == "sda (weight 1, window 5) over lora (rank 4, alpha 16, on ['query', 'value'], dropout 0)"
     assert (found["lora"].published_rate, found["full"].published_rate) == (5e-4, None)
 
 

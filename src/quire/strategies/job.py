@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from quire.adapt.arms import ArmPlan
 from quire.adapt.arms import arms as adapt_arms
@@ -46,8 +48,8 @@ class Tuning:
     def arm(self) -> ArmPlan:
         """The arm as a study knows it."""
         title = " ".join(self.name.replace("_", " ").split())
-        told = json.dumps(self.strategy.model_dump(mode="json"))
-        how = f"{told}: {self.steps:,} updates at a rate of {self.rate:g}{self._why}."
+        told = in_words(self.strategy.model_dump(mode="json"))
+        how = f"{told}; {self.steps:,} updates at a rate of {self.rate:g}{self._why}."
         return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(self.rate, seed, home))
 
     @property
@@ -87,6 +89,15 @@ class Tuning:
         model = self.strategy.prepare(started(self.bench.material.files, parts, seed=0))
         self.strategy.before_step(model, self.steps - 1)
         return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def in_words(data: Mapping[str, Any]) -> str:
+    """A strategy with its settings, as `sda (weight 1, window 5) over full (layer_decay 0.9)`."""
+    [(name, fields)] = data.items()
+    plain = {field: value for field, value in fields.items() if field not in ("over", "seed")}
+    shown = [f"{field} {value:g}" if isinstance(value, float) else f"{field} {value}" for field, value in plain.items()]
+    over = f" over {in_words(fields['over'])}" if "over" in fields else ""
+    return f"{name} ({', '.join(shown)}){over}" if shown else f"{name}{over}"
 
 
 def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:

@@ -14,6 +14,7 @@ from quire.core.config import Settings, parse, read_yaml
 from quire.core.errors import BadInput, nearest
 from quire.recipe import FineTune, Recipe
 from quire.tuning import Strategy
+from quire.tuning.base import Over
 
 LEAST = 100
 """Updates at least, however few the labels are."""
@@ -56,7 +57,10 @@ class StrategySettings(Trials):
 
 
 def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy]:
-    """Strategies by name, with `full` for the recipe's own; or by a YAML file that holds one."""
+    """Strategies by name, or by a YAML file that holds one.
+
+    What the recipe has itself, `full`, keeps its settings; and those that add to another add to that.
+    """
     found: dict[str, Strategy] = {}
     for given in names:
         named = given.endswith((".yaml", ".yml"))
@@ -67,8 +71,8 @@ def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy]:
             found[name] = parse(_Written, {"strategy": read_yaml(Path(given))}, where=given).strategy
         elif name == full.name():
             found[name] = full
-        elif name in catalogue(Strategy):
-            found[name] = parse(_Written, {"strategy": name}, where=name).strategy
+        elif name in (known := catalogue(Strategy)):
+            found[name] = known[name].model_validate({"over": full} if issubclass(known[name], Over) else {})
         else:
             raise BadInput(f"--strategies: none is called {name!r}{nearest(name, catalogue(Strategy))}")
     if len(found) < 2:
