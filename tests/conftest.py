@@ -4,7 +4,7 @@ Processes that tests start take OMP_NUM_THREADS from here, so that their sums ar
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import torch
 
+from quire.core.answers import Answer, Inexpressible, Item, Span, Tree
 from quire.core.bodies import Lstm
 from quire.core.catalogue import Component, find
 from quire.core.example import Example, Passage, Vocab, World
@@ -25,6 +26,7 @@ from quire.nn.model import Step
 from quire.noise.select import Spans
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
+from quire.paradigms import Paradigm
 
 torch.set_num_threads(1)
 settings.register_profile("quire", deadline=None, database=None, print_blob=False)
@@ -97,7 +99,54 @@ def passage() -> Callable[[int, Rng], Passage]:
 
 @pytest.fixture(scope="session")
 def world(vocab: Vocab, passage: Callable[[int, Rng], Passage]) -> World:
-    return World(vocab, passage, length=32, documents=100)
+    return World(vocab, passage, length=32, documents=100, spell=_spelled)
+
+
+def _spelled(text: str) -> Passage:
+    """A token for each word, which is another for another word of those that tests use."""
+    tokens = np.array([5 + sum(word.encode()) % 55 for word in text.split()], dtype=np.int64)
+    return Passage(tokens, np.ones(len(tokens), dtype=bool))
+
+
+Pose = Callable[[Paradigm, Sequence[Passage], World, Rng], tuple[Item, Answer, Sequence[Example]]]
+
+
+@pytest.fixture(scope="session")
+def pose() -> Pose:
+    """(paradigm, passages, world, rng) -> an item, an answer that the paradigm can hold, and the examples of both."""
+
+    def made(
+        paradigm: Paradigm, passages: Sequence[Passage], world: World, rng: Rng
+    ) -> tuple[Item, Answer, Sequence[Example]]:
+        item = Item(tuple(passages), np.flatnonzero(passages[-1].starts))
+        for _ in range(100):
+            answer = drawn(paradigm, len(item.words), rng)
+            try:
+                return item, answer, paradigm.format(item, answer, world)
+            except Inexpressible:
+                continue
+        raise AssertionError(f"{paradigm.name()} can express nothing")
+
+    return made
+
+
+def drawn(paradigm: Paradigm, words: int, rng: Rng) -> Answer:
+    """An answer to something of so many words."""
+    labels = paradigm.labels
+    match paradigm.answers:
+        case "label":
+            return labels[rng.integers(len(labels))]
+        case "number":
+            return float(np.float32(rng.random()))
+        case "spans":
+            places = sorted(
+                rng.choice(words + 1, size=2 * min(int(rng.integers(0, 4)), (words + 1) // 2), replace=False)
+            )
+            pairs = zip(places[::2], places[1::2], strict=True)
+            return frozenset(Span(int(a), int(b), labels[rng.integers(len(labels))]) for a, b in pairs)
+        case "tree":
+            heads = [0, *range(1, words)] if rng.random() < 0.5 else [*range(2, words + 1), 0]
+            return Tree(tuple(heads), tuple(labels[rng.integers(len(labels))] for _ in heads))
 
 
 @pytest.fixture(scope="session")

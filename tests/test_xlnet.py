@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from quire import recipe
+from quire.core.answers import Item
 from quire.core.errors import BadInput, Stopped
 from quire.core.example import Passage, World
 from quire.core.random import rng
@@ -73,7 +74,7 @@ def test_what_was_pretrained_learns_to_classify(corpus: Path, tmp_path: Path, wo
     draw = rng("xlnet")
     whole = np.ones(9, dtype=bool)
     texts = [Passage(draw.integers(5, 20, size=9) + 20 * (i % 2), whole) for i in range(24)]
-    examples = [paradigm.format([text], ("good", "bad")[i % 2], world) for i, text in enumerate(texts)]
+    examples = [paradigm.format(Item((text,)), ("good", "bad")[i % 2], world)[0] for i, text in enumerate(texts)]
     plan = TrainPlan(steps=30, batch=12, lr=3e-3)
     job = Job(Fixed(examples, "x"), (paradigm,), world, plan, Full(), 0)
     model = started(files, planned([paradigm], files.backbone, world), seed=0)

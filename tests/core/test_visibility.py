@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.core.visibility import Both, Causal, Full, Permuted, Prefix, Visibility, Window
+from quire.core.visibility import Apart, Both, Causal, Full, Permuted, Prefix, Visibility, Window
 
 LENGTHS = st.integers(1, 9)
 RULES: st.SearchStrategy[Visibility] = st.one_of(
@@ -83,3 +83,9 @@ def test_equal_orders_are_equal_values(ranks: np.ndarray) -> None:
     assert (Permuted.of(ranks).ranks == ranks).all()
     with pytest.raises(ValueError, match="an order of"):
         Permuted.of(ranks).mask(len(ranks) + 1)
+
+
+def test_blocks_stand_apart() -> None:
+    assert Apart((1, 2)).mask(3).tolist() == [[True, False, False], [False, True, True], [False, True, True]]
+    with pytest.raises(ValueError, match="blocks of 3 positions cannot rule 4"):
+        Apart((1, 2)).mask(4)

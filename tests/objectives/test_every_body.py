@@ -40,14 +40,19 @@ def body(kind: str, **changes: object) -> Backbone:
 
 
 def loss(
-    objective: Any, before: tuple[Objective, ...], spec: Backbone, world: World, passage: Callable[[int, Rng], Passage]
+    objective: Any,
+    before: tuple[Objective, ...],
+    spec: Backbone,
+    world: World,
+    passage: Callable[[int, Rng], Passage],
+    pose: Callable[..., Any],
 ) -> float:
     model = Model(spec, planned([objective], spec, world), seed=0)
     examples = []
     for i, length in enumerate((3, 9)):
         passages = [passage(length, rng(i))]
         if isinstance(objective, Paradigm):
-            example = objective.format(passages, getattr(objective, "labels", ("",))[0], world)
+            _, _, (example, *_) = pose(objective, passages, world, rng(4, i))
         else:
             example = Example.of(world.vocab, *passages, passage(4, rng(i, 1)))
         for earlier in before:
@@ -70,10 +75,11 @@ def test_it_works_or_is_refused(
     earlier: Callable[[str], tuple[Objective, ...]],
     passage: Callable[[int, Rng], Passage],
     world: World,
+    pose: Callable[..., Any],
 ) -> None:
     refusal = ""
     try:
-        found = loss(member(of, name), earlier(name), body(kind), world, passage)
+        found = loss(member(of, name), earlier(name), body(kind), world, passage, pose)
     except BadInput as error:
         refusal, found = str(error), 1.0
     assert found > 0
@@ -83,11 +89,15 @@ def test_it_works_or_is_refused(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_language_model_stands_on_what_reads_to_the_right_alone(
-    kind: str, member: Callable[[type[Component], str], Objective], passage: Callable[[int, Rng], Passage], world: World
+    kind: str,
+    member: Callable[[type[Component], str], Objective],
+    passage: Callable[[int, Rng], Passage],
+    world: World,
+    pose: Callable[..., Any],
 ) -> None:
     lm = member(Objective, "lm")
     if kind in LEFT_TO_RIGHT:
-        assert loss(lm, (), body(kind, **LEFT_TO_RIGHT[kind]), world, passage) > 0
+        assert loss(lm, (), body(kind, **LEFT_TO_RIGHT[kind]), world, passage, pose) > 0
     else:
         with pytest.raises(BadInput, match=r"lm: every token is told from those before it alone, but in this backbone"):
-            loss(lm, (), body(kind), world, passage)
+            loss(lm, (), body(kind), world, passage, pose)

@@ -1,6 +1,7 @@
 """What every objective promises, paradigms included: a new one is tested without being asked."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +35,17 @@ def objective(kind: type[Component], name: str, member: Callable[[type[Component
 
 @pytest.fixture
 def plain(
-    objective: Objective, passage: Draw, world: World, earlier: Callable[[str], tuple[Objective, ...]]
+    objective: Objective,
+    passage: Draw,
+    world: World,
+    earlier: Callable[[str], tuple[Objective, ...]],
+    pose: Callable[..., Any],
 ) -> list[Example]:
     """Examples of one and of two passages, short and long; labelled when it is a paradigm that asks."""
     draw = rng(1, "plain")
     passages = [[passage(n, draw)] for n in LENGTHS] + [[passage(n, draw), passage(9, draw)] for n in LENGTHS]
     if isinstance(objective, Paradigm):
-        return [objective.format(p, _label(objective, i), world) for i, p in enumerate(passages)]
+        return [example for p in passages for example in pose(objective, p, world, draw)[2]]
     examples = [Example.of(world.vocab, *p) for p in passages]
     for before in earlier(objective.name()):
         examples = [before.corrupt(example, world, rng(5, i)) for i, example in enumerate(examples)]
@@ -56,11 +61,6 @@ def damaged(objective: Objective, plain: list[Example], world: World) -> list[Ex
 def model(objective: Objective, name: str, suited: Callable[[str], Backbone], world: World) -> Model:
     backbone = suited(name)
     return Model(backbone.model_copy(update={"init_std": 0.2}), planned([objective], backbone, world), seed=4)
-
-
-def _label(objective: Paradigm, i: int) -> str:
-    labels: tuple[str, ...] = getattr(objective, "labels", ("",))
-    return labels[i % len(labels)]
 
 
 def _comes_next(example: Example, slot: str) -> None:

@@ -47,5 +47,5 @@ def test_answers_and_means_come_back_in_order(model: Model, passage: Draw, world
     for example, row, mean in zip(examples, rows, means, strict=True):
         with torch.inference_mode():
             step = Step(model.eval(), Packed(Batch.pack([example])))
-            np.testing.assert_allclose(row, TASK.decode(step)[0], atol=1e-5)
+            np.testing.assert_allclose(row, TASK.says(step)[0], atol=1e-5)
             np.testing.assert_allclose(mean, step.encode().mean(dim=0), atol=1e-5)

@@ -47,14 +47,14 @@ class Lab:
     passage: Draw
     world: World
     backbone: Backbone
+    pose: Callable[..., Any]
 
     def job(self, *objectives: Objective, strategy: Strategy | None = None, **plan: Any) -> Job:
         draw = rng(0, "lab")
         texts = [[self.passage(2 + i % 9, draw), self.passage(6, draw)] for i in range(11)]
         first = objectives[0]
         if isinstance(first, Paradigm):
-            labels: tuple[str, ...] = getattr(first, "labels", ("",))
-            examples = [first.format(text, labels[i % len(labels)], self.world) for i, text in enumerate(texts)]
+            examples = [e for text in texts for e in self.pose(first, text, self.world, draw)[2]]
         else:
             examples = [Example.of(self.world.vocab, *text) for text in texts]
         settings = {"steps": STEPS, "batch": 6, "lr": 1e-2, "checkpoint_every": 3, **plan}
@@ -76,8 +76,9 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(passage: Draw, world: World, tiny: Backbone) -> Lab:
-    return Lab(passage, world, tiny.model_copy(update={"dropout": 0.2, "attention_dropout": 0.2, "init_std": 0.1}))
+def lab(passage: Draw, world: World, tiny: Backbone, pose: Callable[..., Any]) -> Lab:
+    wild = tiny.model_copy(update={"dropout": 0.2, "attention_dropout": 0.2, "init_std": 0.1})
+    return Lab(passage, world, wild, pose)
 
 
 class At(Silent):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from quire.core.answers import Item
 from quire.core.errors import BadInput
 from quire.core.example import Example, Passage, World
 from quire.core.random import Rng, rng
@@ -44,7 +45,7 @@ def tasks(passage: Draw, world: World) -> Callable[..., Tasks]:
                 continue
             ask = Classify(labels=LABELS[name], slot=name)
             examples = [
-                ask.format([p], ask.labels[i % len(ask.labels)], world)
+                ask.format(Item((p,)), ask.labels[i % len(ask.labels)], world)[0]
                 for i, p in enumerate(texts(name, 12 if name == "mood" else 5))
             ]
             made.append(Task(name, Fixed(examples, name), (ask,)))

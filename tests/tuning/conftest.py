@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
+from quire.core.answers import Item
 from quire.core.example import Batch, Example, Passage, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
@@ -24,7 +25,7 @@ def examples(passage: Callable[[int, Rng], Passage], world: World) -> list[Examp
     """Texts of several lengths; the first token tells the label."""
     draw = rng(0, "labelled")
     texts = [passage(int(draw.integers(1, 12)), draw) for _ in range(24)]
-    return [ASK.format([text], ASK.labels[int(text.tokens[0] > 30)], world) for text in texts]
+    return [ASK.format(Item((text,)), ASK.labels[int(text.tokens[0] > 30)], world)[0] for text in texts]
 
 
 @pytest.fixture

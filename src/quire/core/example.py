@@ -103,6 +103,14 @@ class World:
     """Tokens of an example at most, special ones included."""
     documents: int = 0
     """Documents that `passage` draws from."""
+    spell: Callable[[str], Passage] | None = None
+    """A program's own words, a question or a description, as tokens: where a tokenizer stands behind."""
+
+    def spelled(self, text: str) -> Passage:
+        """A program's own words as tokens; ValueError where nobody can spell them."""
+        if self.spell is None:
+            raise ValueError("a world without a tokenizer cannot spell a text")
+        return self.spell(text)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,23 @@ class Window(Visibility):
 
 
 @dataclass(frozen=True)
+class Apart(Visibility):
+    """Blocks of these sizes, of which none sees another: two texts that meet in their vectors alone, windows of one.
+
+    Never built as a mask: to a body the blocks are sequences (`quire.nn.attention.Layout`).
+    """
+
+    sizes: tuple[int, ...]
+
+    def mask(self, length: int) -> npt.NDArray[np.bool_]:
+        block = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        if len(block) != length:
+            raise ValueError(f"blocks of {len(block)} positions cannot rule {length}")
+        seen: npt.NDArray[np.bool_] = block[:, None] == block
+        return seen
+
+
+@dataclass(frozen=True)
 class Permuted(Visibility):
     """A factorisation order: a position sees those of its own rank and of lower ones (Yang et al. 2019, section 2.2).
 

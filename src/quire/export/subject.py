@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from quire.core.answers import Item
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Ints, Passage, World
 from quire.nn.model import Model, Packed, Step
@@ -65,7 +66,7 @@ class Subject:
             tokens: Ints = np.resize(joined, size)
             return Passage(tokens, np.ones(size, dtype=bool))
 
-        return [task.format([passage(length - 2)], None, world) for length in lengths]
+        return [task.format(Item((passage(length - 2),)), None, world)[0] for length in lengths]
 
     @torch.inference_mode()
     def truth(self, batch: Batch) -> tuple[Floats, ...]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
-from quire.core.visibility import Causal, Full, Visibility, Window
+from quire.core.visibility import Apart, Causal, Full, Visibility, Window
 from quire.nn.grid import Grid, worth_it
 from quire.nn.positions import Rotation
 
@@ -28,6 +28,18 @@ def additive(sees: Visibility, length: int, device: torch.device | str) -> Tenso
     """[L, L], 0 where a position sees another, else -inf."""
     seen = torch.from_numpy(sees.mask(length).copy()).to(device)
     return torch.zeros(length, length, device=device).masked_fill_(~seen, float("-inf"))
+
+
+def _blocks(lengths: Sequence[int], sees: Sequence[Visibility]) -> tuple[Sequence[int], Sequence[Visibility]]:
+    """The same, with the blocks of what stands apart in place of the whole."""
+    if not any(isinstance(rule, Apart) for rule in sees):
+        return lengths, sees
+    parts = [
+        (size, Full() if isinstance(rule, Apart) else rule)
+        for length, rule in zip(lengths, sees, strict=True)
+        for size in (rule.sizes if isinstance(rule, Apart) else (length,))
+    ]
+    return [size for size, _ in parts], [rule for _, rule in parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +161,11 @@ class Layout:
         segments: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> Layout:
-        """Cut a packed batch of these lengths and visibilities into runs; without `positions` [N] they count from 0."""
+        """Cut a packed batch of these lengths and visibilities into runs; without `positions` [N] they count from 0.
+
+        Blocks that stand apart are sequences of their own here.
+        """
+        lengths, sees = _blocks(lengths, sees)
         found: list[Run] = []
         first = start = 0
         for s in range(1, len(lengths) + 1):

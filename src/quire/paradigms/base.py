@@ -1,29 +1,80 @@
-"""What a paradigm is: fine-tuning is an objective that can also answer, so one loop serves both."""
+"""What a paradigm is: fine-tuning is an objective that can also answer, so one loop serves both.
+
+A paradigm is a form that a task is put into (survey: seven paradigms). What it asks of a model may look nothing like
+the task, a question for each label or a row of tags; what it answers is always the task's own structure.
+
+Legend: S sequences, C labels.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-from quire.core.example import Example, Passage, World
+from quire.core.answers import Answer, Item, Kind
+from quire.core.example import Example, World
 from quire.nn.model import Step
 from quire.objectives.base import Objective
 
+Said: TypeAlias = npt.NDArray[np.float32]
+"""What a model says of one example, in a paradigm's own terms."""
+
+
+def in_order(step: Step, rows_SX: Tensor) -> list[Said]:
+    """A row for each sequence of the step, in the order the examples came in."""
+    rows = rows_SX.detach().float().cpu().numpy()
+    return [rows[place] for place in np.argsort(step.batch.order)]
+
+
+def certain(label: int, count: int) -> Said:
+    """All probability [C] on one label."""
+    row: Said = np.zeros(count, dtype=np.float32)
+    row[label] = 1
+    return row
+
 
 class Paradigm(Objective):
-    """`decode(gold(format(x))) == x`, or it says that x cannot be expressed."""
+    """`decode(item, [gold(e) for e in format(item, x)]) == x`, or `format` raises Inexpressible."""
 
     home: ClassVar[str] = "quire.paradigms"
+    answers: ClassVar[Kind]
+    """The structure of its answers."""
+
+    labels: tuple[str, ...]
+    """The names that its answers are made of: classes, kinds of spans, relations."""
 
     @abstractmethod
-    def format(self, passages: Sequence[Passage], label: str | None, world: World) -> Example:
-        """One record, encoded, as an example; without a label nothing but the answer is missing."""
+    def format(self, item: Item, answer: Answer | None, world: World) -> Sequence[Example]:
+        """The item as one example or several; without an answer nothing else is missing.
+
+        Raises Inexpressible for an answer that this form cannot hold.
+        """
 
     @abstractmethod
-    def gold(self, example: Example) -> str:
-        """The label that `format` wrote into the example."""
+    def gold(self, example: Example) -> Said:
+        """What a perfect model says of an example that has its answer."""
 
     @abstractmethod
-    def decode(self, step: Step) -> Tensor:
-        """Probabilities [S, C] for the sequences of the step, in the order the examples came in."""
+    def says(self, step: Step) -> Sequence[Said]:
+        """What the model says of each sequence of the step, in the order the examples came in."""
+
+    @abstractmethod
+    def decode(self, item: Item, said: Sequence[Said], world: World) -> Answer:
+        """The answer, from what is said of the examples that `format` makes of this item."""
+
+
+class Labelling(Paradigm):
+    """A paradigm whose answer is one of its labels."""
+
+    home: ClassVar[str] = "quire.paradigms"
+    answers: ClassVar[Kind] = "label"
+
+    @abstractmethod
+    def probabilities(self, said: Sequence[Said]) -> Said:
+        """[C], which sum to 1, from what is said of the examples of one item."""
+
+    def decode(self, item: Item, said: Sequence[Said], world: World) -> str:
+        return self.labels[int(np.argmax(self.probabilities(said)))]

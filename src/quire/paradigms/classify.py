@@ -3,22 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from quire.core.example import Example, Passage, World
+from quire.core.answers import Answer, Item
+from quire.core.example import Example, World
 from quire.core.heads import HeadSpec, LayerMix, PrivateHead, SequenceHead
 from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
-from quire.paradigms.base import Paradigm
+from quire.paradigms.base import Labelling, Said, certain, in_order
 
 
-class Classify(Paradigm):
+class Classify(Labelling):
     """One label for a text or a pair of texts."""
 
-    labels: tuple[str, ...]
     dropout: Rate = 0.1
     pool: Pool | Literal["auto"] = "auto"
     """What is made of a text's states: `auto` leaves it to the body, whose first position may mean nothing."""
@@ -30,12 +29,12 @@ class Classify(Paradigm):
     private: Size | None = None
     """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III)."""
 
-    def format(self, passages: Sequence[Passage], label: str | None, world: World) -> Example:
-        example = Example.of(world.vocab, *passages)
-        return example if label is None else example.label(self.slot, self.labels.index(label))
+    def format(self, item: Item, answer: Answer | None, world: World) -> tuple[Example]:
+        example = Example.of(world.vocab, *item.passages)
+        return (example if answer is None else example.label(self.slot, self.labels.index(str(answer))),)
 
-    def gold(self, example: Example) -> str:
-        return self.labels[int(example.answers[self.slot][0])]
+    def gold(self, example: Example) -> Said:
+        return certain(int(example.answers[self.slot][0]), len(self.labels))
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
         if self.private:
@@ -49,6 +48,10 @@ class Classify(Paradigm):
     def loss(self, step: Step) -> Tensor:
         return cross_entropy(step.logits(self.slot), step.answers(self.slot))
 
-    def decode(self, step: Step) -> Tensor:
-        probabilities = torch.softmax(step.scores(self.slot, step.batch.first).float(), dim=-1)
-        return probabilities[torch.from_numpy(np.argsort(step.batch.order))]
+    def says(self, step: Step) -> list[Said]:
+        """[C] each: softmax of the scores."""
+        return in_order(step, torch.softmax(step.scores(self.slot, step.batch.first).float(), dim=-1))
+
+    def probabilities(self, said: Sequence[Said]) -> Said:
+        (row,) = said
+        return row

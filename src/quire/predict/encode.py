@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from quire.core.answers import Item
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.example import Example, World
@@ -46,4 +47,5 @@ def encode(
     world = World(tokenizer.vocab)
     passages = [cut(passage, limit=length - SPECIALS, how=how) for passage in tokenizer.encode(texts)]
     answers: Sequence[str | None] = [None] * len(passages) if labels is None else labels
-    return [task.format([passage], label, world) for passage, label in zip(passages, answers, strict=True)]
+    pairs = zip(passages, answers, strict=True)
+    return [example for passage, label in pairs for example in task.format(Item((passage,)), label, world)]

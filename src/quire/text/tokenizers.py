@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tokenizers import Encoding, models
 from tokenizers import Tokenizer as Backend
 
 from quire.core.errors import BadInput
-from quire.core.example import Bools, Ints, Passage, Vocab
+from quire.core.example import Bools, Ints, Passage, Vocab, World
 from quire.text import backends, opening, words
 from quire.text import sentinels as marks
 from quire.text.backends import Kind
@@ -131,6 +131,10 @@ class Tokenizer:
         _valid(texts)
         found = self._marked.encode_batch(texts, add_special_tokens=False)
         return [Passage(np.array(e.ids, dtype=np.int64), _word_starts(e)) for e in found]
+
+    def world(self, *, length: int = 512) -> World:
+        """What paradigms may look at: the vocabulary, and how their own words are spelled."""
+        return World(self.vocab, length=length, spell=cache(lambda text: self.encode([text])[0]))
 
     def located(self, texts: Iterable[str]) -> list[tuple[Ints, Ints]]:
         """Tokens [L] without special ones, and the characters of the text that each stands for [L, 2]: first, past

@@ -1,7 +1,6 @@
 """Answers for many examples: sorted by length, packed to a budget of tokens, back in the order they came in."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,8 @@ from quire.nn.model import Model, Packed, Step
 from quire.nn.pooling import Mean
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
+from quire.paradigms.base import Said
+from quire.paradigms.classify import Classify
 
 _NOBODY = np.full(1, IGNORE)
 _MEAN = Mean()
@@ -35,9 +36,14 @@ def batches(examples: Sequence[Example], tokens: int = TOKENS) -> Iterator[npt.N
 
 
 @torch.inference_mode()
-def predict(model: Model, paradigm: Paradigm, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
+def said(model: Model, paradigm: Paradigm, examples: Sequence[Example]) -> list[Said]:
+    """What the model says of each example, in the terms of the paradigm."""
+    return _collected(model, examples, paradigm.says)
+
+
+def predict(model: Model, classify: Classify, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
     """Probabilities [examples, classes]."""
-    return _collected(model, examples, paradigm.decode)
+    return np.stack(said(model, classify, examples))
 
 
 @torch.inference_mode()
@@ -46,7 +52,7 @@ def embed(model: Model, examples: Sequence[Example], *, pool: nn.Module | None =
 
     A module of `quire.nn.pooling`, or None for the first state.
     """
-    return _collected(model, examples, partial(pooled, pool=pool))
+    return np.stack(_collected(model, examples, lambda step: list(pooled(step, pool=pool).float().cpu().numpy())))
 
 
 def pooled(step: Step, *, pool: nn.Module | None = _MEAN) -> Tensor:
@@ -76,12 +82,11 @@ def mean_loss(model: Model, objective: Objective, examples: Sequence[Example]) -
     return total / max(asked, 1)
 
 
-def _collected(model: Model, examples: Sequence[Example], answer: Callable[[Step], Tensor]) -> npt.NDArray[np.float32]:
+def _collected(model: Model, examples: Sequence[Example], answer: Callable[[Step], Sequence[Said]]) -> list[Said]:
     model.eval()
     device = next(model.parameters()).device
-    rows: list[npt.NDArray[np.float32] | None] = [None] * len(examples)
+    found: dict[int, Said] = {}
     for indices in batches(examples):
         step = Step(model, Packed(Batch.pack([examples[i] for i in indices]), device))
-        for index, row in zip(indices, answer(step).float().cpu().numpy(), strict=True):
-            rows[index] = row
-    return np.stack([row for row in rows if row is not None])
+        found |= zip(indices.tolist(), answer(step), strict=True)
+    return [found[i] for i in range(len(examples))]
