@@ -69,7 +69,6 @@ class Paradigm(Objective):
 class Labelling(Paradigm):
     """A paradigm whose answer is one of its labels."""
 
-    home: ClassVar[str] = "quire.paradigms"
     answers: ClassVar[Kind] = "label"
 
     @abstractmethod
