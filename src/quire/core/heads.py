@@ -58,6 +58,14 @@ class PrivateHead(Settings):
     dropout: Rate = 0.0
 
 
+class PositionHead(Settings):
+    """Scores over `outputs` classes for each asked position: dropout, linear (tags of words; starts and ends)."""
+
+    kind: Literal["position"] = "position"
+    outputs: Size
+    dropout: Rate = 0.1
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -96,7 +104,15 @@ class ContextHead(Settings):
 
 
 HeadSpec: TypeAlias = Annotated[
-    TokenHead | SequenceHead | PrivateHead | DetectionHead | BoundaryHead | VectorHead | QueryHead | ContextHead,
+    TokenHead
+    | SequenceHead
+    | PrivateHead
+    | PositionHead
+    | DetectionHead
+    | BoundaryHead
+    | VectorHead
+    | QueryHead
+    | ContextHead,
     Field(discriminator="kind"),
 ]
 Parts: TypeAlias = dict[str, HeadSpec | Backbone]

@@ -16,6 +16,7 @@ from quire.core.heads import (
     DetectionHead,
     HeadSpec,
     Pooled,
+    PositionHead,
     PrivateHead,
     QueryHead,
     SequenceHead,
@@ -93,6 +94,19 @@ class SequenceScores(nn.Module):
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         scores: Tensor = self.out(self.dropout(self.activation(self.pooler(x_MW))))
         return scores
+
+
+class PositionScores(nn.Module):
+    """out(dropout(x)): BERT's heads for tags and for answers in a passage (Devlin et al. 2019, 4.2 and 5.3)."""
+
+    def __init__(self, spec: Backbone, head: PositionHead) -> None:
+        super().__init__()
+        self.out = nn.Linear(spec.width, head.outputs)
+        self.dropout = nn.Dropout(head.dropout)
+
+    def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        scores_MC: Tensor = self.out(self.dropout(x_MW))
+        return scores_MC
 
 
 class DetectionScores(nn.Module):
@@ -184,6 +198,8 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return SequenceScores(body, spec)
         case PrivateHead():
             return PrivateScores(body, outputs=spec.outputs, width=spec.width, dropout=spec.dropout)
+        case PositionHead():
+            return PositionScores(body, spec)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():
