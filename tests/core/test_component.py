@@ -18,6 +18,7 @@ from quire.noise.rewrite import InPlace, Mask, Rewrite
 from quire.noise.select import Exact, Select
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
+from quire.strategies.ensemble import Ensemble
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
 from quire.tuning.base import Over
@@ -26,7 +27,7 @@ from quire.tuning.past import Remembering, Taught
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Inserting, Over, Remembering, Taught, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Over, Remembering, Taught, Ensemble, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]

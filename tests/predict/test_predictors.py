@@ -22,6 +22,7 @@ from quire.predict.linear import Scores, best_regression
 from quire.predict.majority import Majority
 from quire.predict.network import Int8Network, Network
 from quire.predict.tfidf import TfIdf
+from quire.predict.vote import Voting
 from quire.text.tokenizers import Tokenizer
 from quire.train.evaluate import batches
 
@@ -50,6 +51,12 @@ def regression() -> tuple[tuple[list[str], np.ndarray], tuple[list[str], np.ndar
     return train, train
 
 
+def other(network: Network, *, seed: int) -> Network:
+    """One of the same shape with other weights."""
+    model = Model(network.model.spec, network.model.head_specs, seed=seed)
+    return Network(model, network.task, network.tokenizer, length=network.length, how=network.how)
+
+
 def make(kind: str, network: Network) -> Predictor:
     match kind:
         case "majority":
@@ -66,6 +73,8 @@ def make(kind: str, network: Network) -> Predictor:
             return network
         case "int8":
             return Int8Network.quantised(network)
+        case "vote":
+            return Voting([network, other(network, seed=5), other(network, seed=6)])
     raise AssertionError(f"a new kind {kind!r}: say here how a small one is made")
 
 
@@ -115,6 +124,15 @@ def test_rows_are_distributions_and_answers_their_largest(predictor: Predictor) 
         assert answer.probability == float(row.max())
         assert dict(answer.probabilities) == dict(zip(LABELS, map(float, row), strict=True))
     assert predictor([]) == []
+
+
+def test_a_vote_is_the_mean_of_what_its_members_say_and_as_large_as_all(network: Network) -> None:
+    members = [network, other(network, seed=5)]
+    told = [member.probabilities(TEXTS) for member in members]
+    assert np.abs(told[0] - told[1]).max() > 0.05
+    vote = Voting(members)
+    np.testing.assert_allclose(vote.probabilities(TEXTS), (told[0] + told[1]) / 2, atol=1e-7)
+    assert vote.parameter_count() == 2 * network.parameter_count()
 
 
 def test_a_text_has_its_answer_whatever_stands_beside_it(predictor: Predictor) -> None:

@@ -149,7 +149,7 @@ def test_a_strategy_is_published_unless_a_file_says_how(tmp_path: Path) -> None:
     assert chosen(["full", "sda"], full=own)["sda"] == Sda(over=own), "what adds to another adds to the recipe's own"
     told = in_words(Sda(over=Lora(rank=4), window=5).model_dump(mode="json"))
     assert told == "sda (weight 1, window 5) over lora (rank 4, alpha 16, on ['query', 'value'], dropout 0)"
-    assert (found["lora"].published_rate, found["full"].published_rate) == (5e-4, None)
+    assert (Lora().published_rate, Full().published_rate) == (5e-4, None)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from quire.train.safe import write_whole
 from quire.train.start import started
 from quire.train.weights import ModelFiles, read_model
 
+RESULT, MEMBERS = "result.json", "members"
+"""What a finished run leaves, and where one that is made of several has those until then."""
 CORPUS_SAMPLE = 5_000
 """Documents of the corpus that the tf-idf arm counts words in."""
 
@@ -79,15 +81,25 @@ def run_folder(bench: Bench, plan: ArmPlan, seed: int) -> Path:
 def trained(bench: Bench, plan: ArmPlan, seed: int) -> Run:
     """The run of this arm and seed, trained now unless it stands already."""
     home = run_folder(bench, plan, seed)
-    result = home / "result.json"
-    if not result.exists():
+    stood = (home / RESULT).exists()
+    if not stood:
         bench.check_stop(f"{plan.title}, seed {seed}")
+    run = kept(home, lambda: plan.train(bench, seed, home))
+    if not stood:
+        bench.note("trained", {"arm": plan.name, "seed": seed, "dev": run.dev, **run.cost.model_dump()})
+    return run
+
+
+def kept(home: Path, train: Callable[[], tuple[Predictor, Run]]) -> Run:
+    """The run in this folder, made now unless it stands already; `model` beside it is its predictor."""
+    result = home / RESULT
+    if not result.exists():
         home.mkdir(parents=True, exist_ok=True)
-        predictor, run = plan.train(bench, seed, home)
+        predictor, run = train()
         predictor.save(home / "model")
         write_whole(result, run.model_dump_json())
-        shutil.rmtree(home / "checkpoints", ignore_errors=True)
-        bench.note("trained", {"arm": plan.name, "seed": seed, "dev": run.dev, **run.cost.model_dump()})
+        for part in ("checkpoints", MEMBERS):
+            shutil.rmtree(home / part, ignore_errors=True)
     return parse(Run, json.loads(result.read_text(encoding="utf-8")), where=str(result))
 
 

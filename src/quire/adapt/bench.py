@@ -109,10 +109,12 @@ class Bench:
         world = World(self.tokenizer.vocab)
         return Job(self.labelled(self.task.train), (self.classify,), world, plan, self.finetune.strategy, seed)
 
-    def fit_network(self, files: ModelFiles, *, steps: int, seed: int, folder: Path, title: str) -> tuple[Network, Run]:
-        """Fine-tune from `files` and score on dev."""
+    def fit_network(
+        self, files: ModelFiles, *, steps: int, seed: int, folder: Path, title: str, drawn: int | None = None
+    ) -> tuple[Network, Run]:
+        """Fine-tune from `files` and score on dev; `drawn` is the seed of fresh weights where it is another."""
         job = self.finetune_job(steps=steps, seed=seed)
-        model = started(files, self.classify.parts(files.backbone, job.world), seed=seed)
+        model = started(files, self.classify.parts(files.backbone, job.world), seed=seed if drawn is None else drawn)
         network = Network(model, self.classify, self.tokenizer, length=self.length, how=self.settings.recipe.data.cut)
         metric = self.settings.metric
         log = fit(

@@ -31,7 +31,7 @@ def compare(
         str, typer.Option(help="Recipes, by name, short name or file, with commas: mlm,rtd,plm,span.")
     ] = "",
     strategies: Annotated[
-        str | None, typer.Option(help="Compare ways to fine-tune a base instead: full,head,lora,houlsby,sda.")
+        str | None, typer.Option(help="Compare ways to fine-tune a base instead: full,head,lora,sda,vote,average.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="Of strategies: a model folder, or minilm.")] = None,
     rates: Annotated[

@@ -60,6 +60,12 @@ class Cost(Settings):
     tokens: int = 0
     steps: int = 0
 
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both, one after the other."""
+        return Cost(
+            seconds=self.seconds + other.seconds, tokens=self.tokens + other.tokens, steps=self.steps + other.steps
+        )
+
 
 class Point(Settings):
     """One moment of training; a field is None where nothing was measured then."""

@@ -59,7 +59,7 @@ def _together(shop: Shop, way: Way, seed: int) -> Cost:
     epochs, names = shop.how.epochs, tuple(shop.tasks)
     job = shop.job(names, seed=seed, epochs=epochs)
     title = f"{shop.arm}, {TITLES[way]}, seed {seed}"
-    return _sum(before, shop.fitted(names, files, job, home_of(shop, way, seed), title=title, epochs=epochs))
+    return before + shop.fitted(names, files, job, home_of(shop, way, seed), title=title, epochs=epochs)
 
 
 def _apart(shop: Shop, way: Way, seed: int) -> Cost:
@@ -75,7 +75,7 @@ def _apart(shop: Shop, way: Way, seed: int) -> Cost:
             files = ModelFiles(body, heads={}, state=read_tensors(start[name]))
         job = shop.job((name,), seed=seed, epochs=epochs, rate=rate)
         home, title = home_of(shop, way, seed) / name, f"{shop.arm}, {TITLES[way]}, {name}, seed {seed}"
-        total = _sum(total, shop.fitted((name,), files, job, home, title=title, epochs=epochs))
+        total += shop.fitted((name,), files, job, home, title=title, epochs=epochs)
     return total
 
 
@@ -105,7 +105,3 @@ def pretraining(shop: Shop, seed: int) -> Job:
     if budget.unit == "tokens":
         steps /= job.tokens_an_update()
     return material.job(steps=max(round(steps), 1), seed=job.seed)
-
-
-def _sum(one: Cost, other: Cost) -> Cost:
-    return Cost(seconds=one.seconds + other.seconds, tokens=one.tokens + other.tokens, steps=one.steps + other.steps)

@@ -29,6 +29,7 @@ KINDS = {
     "features": "quire.predict.features:Features",
     "network": "quire.predict.network:Network",
     "int8": "quire.predict.network:Int8Network",
+    "vote": "quire.predict.vote:Voting",
 }
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 

@@ -6,10 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quire.adapt.arms import ArmPlan
+from quire.adapt.arms import MEMBERS, ArmPlan, kept
 from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench, Run
 from quire.adapt.job import Outcome, concluded, home_of, reopened
@@ -17,7 +18,10 @@ from quire.adapt.study import Trained, study
 from quire.adapt.task import warnings, with_labels
 from quire.core.config import parse
 from quire.core.example import World
+from quire.core.results import Cost
 from quire.predict import Predictor
+from quire.predict.network import Network
+from quire.strategies.ensemble import Ensemble
 from quire.strategies.settings import LEAST, StrategySettings
 from quire.train.safe import write_whole
 from quire.train.start import started
@@ -37,7 +41,13 @@ class Tuning:
 
     @property
     def strategy(self) -> Strategy:
-        return self.settings.strategies[self.name]
+        return self.settings.fitted(self.name)
+
+    @property
+    def ensemble(self) -> Ensemble | None:
+        """Where the arm is several runs of its strategy."""
+        found = self.settings.strategies[self.name]
+        return found if isinstance(found, Ensemble) else None
 
     @property
     def steps(self) -> int:
@@ -48,8 +58,9 @@ class Tuning:
     def arm(self) -> ArmPlan:
         """The arm as a study knows it."""
         title = " ".join(self.name.replace("_", " ").split())
-        told = in_words(self.strategy.model_dump(mode="json"))
-        how = f"{told}; {self.steps:,} updates at a rate of {self.rate:g}{self._why}."
+        told = in_words(self.settings.strategies[self.name].model_dump(mode="json"))
+        each = " for each member" if self.ensemble else ""
+        how = f"{told}; {self.steps:,} updates{each} at a rate of {self.rate:g}{self._why}."
         return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(self.rate, seed, home))
 
     @property
@@ -71,24 +82,41 @@ class Tuning:
         if not (home / "dev.json").exists():
             home.mkdir(parents=True, exist_ok=True)
             _, run = self.learnt(rate, 0, home)
-            shutil.rmtree(home / "checkpoints", ignore_errors=True)
             write_whole(home / "dev.json", run.model_dump_json())
+            for part in ("checkpoints", MEMBERS):
+                shutil.rmtree(home / part, ignore_errors=True)
         return parse(Run, json.loads((home / "dev.json").read_text(encoding="utf-8")), where=str(home)).dev
 
     def learnt(self, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
         """Learn the labels with this rate and seed."""
+        return self._together(self.ensemble, rate, seed, home) if self.ensemble else self._alone(rate, seed, home)
+
+    def _together(self, ensemble: Ensemble, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
+        """The first member is what the strategy alone learns with this seed; no two runs share another's seed."""
+        runs, networks = [], []
+        for number in range(ensemble.members):
+            place, own = home / MEMBERS / str(number), seed + number * self.settings.seeds
+            drawn = ensemble.drawn(arm=seed, member=own)
+            runs.append(kept(place, partial(self._alone, rate, own, place, drawn=drawn)))
+            networks.append(Network.load(place / "model"))
+        predictor = ensemble.combined(networks)
+        return predictor, Run(dev=self.bench.dev_score(predictor), cost=sum((run.cost for run in runs), Cost()))
+
+    def _alone(self, rate: float, seed: int, home: Path, *, drawn: int | None = None) -> tuple[Predictor, Run]:
         bench = replace(self.bench, settings=self.settings.learning(self.name, rate=rate))
         bench.material = self.bench.material
         bench.check_stop(f"{self.name}, seed {seed}")
         title = f"{self.name}, rate {rate:g}, seed {seed}"
-        return bench.fit_network(bench.material.files, steps=self.steps, seed=seed, folder=home, title=title)
+        files = bench.material.files
+        return bench.fit_network(files, steps=self.steps, seed=seed, folder=home, title=title, drawn=drawn)
 
     def trainable(self) -> int:
-        """How many numbers learn by the end."""
+        """How many numbers learn by the end, in all members together."""
         parts = self.bench.classify.parts(self.bench.material.files.backbone, World(self.bench.tokenizer.vocab))
         model = self.strategy.prepare(started(self.bench.material.files, parts, seed=0))
         self.strategy.before_step(model, self.steps - 1)
-        return sum(p.numel() for p in model.parameters() if p.requires_grad)
+        members = self.ensemble.members if self.ensemble else 1
+        return members * sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def in_words(data: Mapping[str, Any]) -> str:
@@ -122,7 +150,7 @@ def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> 
         few,
         trained,
         selected=chosen.plan.name,
-        budget=f"{tunings[0].steps:,} updates for each strategy and seed, on {labels}",
+        budget=f"{tunings[0].steps:,} updates for each strategy and seed, and for each member of several, on {labels}",
         pretraining=None,
     )
     learnt = {tuning.name: tuning.trainable() for tuning in tunings}

@@ -13,6 +13,7 @@ from quire.core.catalogue import catalogue
 from quire.core.config import Settings, parse, read_yaml
 from quire.core.errors import BadInput, nearest
 from quire.recipe import FineTune, Recipe
+from quire.strategies.ensemble import Ensemble
 from quire.tuning import Strategy
 from quire.tuning.base import Over
 
@@ -27,7 +28,7 @@ class StrategySettings(Trials):
     inputs: Inputs
     recipe: Recipe
     """The base, and how labels are learnt; its own strategy is what `full` stands for."""
-    strategies: Annotated[Mapping[str, Strategy], Field(min_length=2)]
+    strategies: Annotated[Mapping[str, Strategy | Ensemble], Field(min_length=2)]
     """By the name that the person gave."""
     rates: tuple[Rate, ...] = ()
     """Learning rates to choose from on dev, with the first seed; without, each strategy has its published one."""
@@ -45,40 +46,54 @@ class StrategySettings(Trials):
         assert self.recipe.finetune
         return self.recipe.finetune
 
+    def fitted(self, name: str) -> Strategy:
+        """How a network of this arm is fitted: an ensemble's members, each for itself."""
+        found = self.strategies[name]
+        return found.over if isinstance(found, Ensemble) else found
+
     def tried(self, name: str) -> tuple[float, ...]:
         """The rates that a strategy is tried with."""
-        return self.rates or (self.strategies[name].published_rate or self.finetune.train.lr,)
+        return self.rates or (self.fitted(name).published_rate or self.finetune.train.lr,)
 
     def learning(self, name: str, *, rate: float) -> AdaptSettings:
         """The same as settings of one job in which labels are learnt so."""
         train = self.finetune.train.model_copy(update={"lr": rate})
-        how = self.finetune.model_copy(update={"strategy": self.strategies[name], "train": train})
+        how = self.finetune.model_copy(update={"strategy": self.fitted(name), "train": train})
         return self.job(self.inputs, self.recipe.model_copy(update={"finetune": how}))
 
 
-def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy]:
-    """Strategies by name, or by a YAML file that holds one.
+def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Ensemble]:
+    """Strategies, and ensembles of their runs, by name, or by a YAML file that holds one.
 
     What the recipe has itself, `full`, keeps its settings; and those that add to another add to that.
     """
-    found: dict[str, Strategy] = {}
+    found: dict[str, Strategy | Ensemble] = {}
+    strategies, ensembles = catalogue(Strategy), catalogue(Ensemble)  # type: ignore[type-abstract]
     for given in names:
         named = given.endswith((".yaml", ".yml"))
         name = Path(given).stem if named else given
         if name in found:
             raise BadInput(f"--strategies: {name!r} stands there twice; give each once")
         if named:
-            found[name] = parse(_Written, {"strategy": read_yaml(Path(given))}, where=given).strategy
+            data = read_yaml(Path(given))
+            kind = "ensemble" if data.keys() & ensembles.keys() else "strategy"
+            found[name] = getattr(parse(_Written, {kind: data}, where=given), kind)
         elif name == full.name():
             found[name] = full
-        elif name in (known := catalogue(Strategy)):
-            found[name] = known[name].model_validate({"over": full} if issubclass(known[name], Over) else {})
+        elif name in strategies:
+            over = {"over": full} if issubclass(strategies[name], Over) else {}
+            found[name] = strategies[name].model_validate(over)
+        elif name in ensembles:
+            found[name] = ensembles[name].model_validate({"over": full})
         else:
-            raise BadInput(f"--strategies: none is called {name!r}{nearest(name, catalogue(Strategy))}")
+            raise BadInput(f"--strategies: none is called {name!r}{nearest(name, [*strategies, *ensembles])}")
     if len(found) < 2:
         raise BadInput("--strategies: give two or more to compare, for instance full,lora")
     return found
 
 
 class _Written(Settings):
-    strategy: Strategy
+    """One of the two, so that what is wrong with it is told alone."""
+
+    strategy: Strategy | None = None
+    ensemble: Ensemble | None = None
