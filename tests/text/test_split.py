@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quire.core.errors import BadInput
 from quire.text.audit import normalised
 from quire.text.records import Record
-from quire.text.split import few, split
+from quire.text.split import few, few_splits, split
 
 
 def records(texts: list[str], labels: list[str]) -> list[Record]:
@@ -77,3 +77,31 @@ def test_few_draws_so_many_of_each_class_and_larger_draws_contain_smaller_ones()
     assert draws[0] != few(data, per_class=2, seed=4)
     with pytest.raises(BadInput, match="at least 1"):
         few(data, per_class=0, seed=3)
+
+
+@given(data_sets(), st.integers(1, 4), st.integers(1, 4), st.lists(st.integers(0, 99), max_size=3, unique=True))
+def test_few_splits_share_no_text_and_repeat_themselves(
+    data: list[Record], per_class: int, dev: int, seeds: list[int]
+) -> None:
+    found = few_splits(data, per_class=per_class, dev_per_class=dev, seeds=seeds)
+    assert len(found) == len(seeds)
+    for train, held_out in found:
+        assert not {normalised(r.text) for r in train} & {normalised(r.text) for r in held_out}
+        assert Counter(r.label for r in train).keys() == {r.label for r in data}
+        assert max(Counter(r.label for r in train).values()) <= per_class
+        assert max(Counter(r.label for r in held_out).values(), default=0) <= dev
+        assert train == [r for r in data if r in train]
+    assert found == few_splits(data, per_class=per_class, dev_per_class=dev, seeds=seeds)
+
+
+def test_dev_is_as_large_as_train_and_a_small_class_is_shared() -> None:
+    data = records([f"text {i}" for i in range(60)], ["a", "b", "b"] * 20)
+    (train, dev), (other, _) = few_splits(data, per_class=8, seeds=(3, 4))
+    assert Counter(r.label for r in train) == Counter(r.label for r in dev) == {"a": 8, "b": 8}
+    assert train == few(data, per_class=8, seed=3)
+    assert train != other
+    ((train, dev),) = few_splits(data, per_class=16, dev_per_class=8, seeds=[3])  # of 20, 16 and 8 are wanted
+    assert Counter(r.label for r in train) == {"a": 13, "b": 16}
+    assert Counter(r.label for r in dev) == {"a": 7, "b": 8}
+    with pytest.raises(BadInput, match="at least 1, got 2 to train and 0 for dev"):
+        few_splits(data, per_class=2, dev_per_class=0, seeds=[3])

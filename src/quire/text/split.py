@@ -1,7 +1,7 @@
 """Parts of a labelled data set: a stratified split, and a few labels a class."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from quire.core.errors import BadInput
 from quire.core.random import Rng, rng
@@ -51,12 +51,39 @@ def few(records: Sequence[Record], *, per_class: int, seed: int) -> list[Record]
     """
     if per_class < 1:
         raise BadInput(f"a few labels a class means at least 1, got {per_class}")
+    return _few(records, lambda count: per_class, seed)
+
+
+def few_splits(
+    records: Sequence[Record], *, per_class: int, seeds: Sequence[int], dev_per_class: int | None = None
+) -> list[tuple[list[Record], list[Record]]]:
+    """For each seed a training draw as `few` makes it, and a dev draw of what is left of the training data.
+
+    The protocol of Gao et al. 2021 (LM-BFF, section 3): several draws, for a score hangs on which labels are there,
+    and a dev set as large as the training set, for a large one would be labels too. `records` are the training data
+    alone. No dev text stands in the training draw of its seed, after `normalised`. A class that is too small for both
+    is shared in proportion, and one of a single text is in the training draw.
+    """
+    dev_per_class = per_class if dev_per_class is None else dev_per_class
+    if min(per_class, dev_per_class) < 1:
+        raise BadInput(f"a few labels a class means at least 1, got {per_class} to train and {dev_per_class} for dev")
+    both, found = per_class + dev_per_class, []
+    for seed in seeds:
+        train = _few(records, lambda count: min(per_class, max(count * per_class // both, 1)), seed)
+        taken = {normalised(record.text) for record in train}
+        rest = [record for record in records if normalised(record.text) not in taken]
+        found.append((train, _few(rest, lambda count: dev_per_class, seed)))
+    return found
+
+
+def _few(records: Sequence[Record], wanted: Callable[[int], int], seed: int) -> list[Record]:
+    """Of a class of so many records as many as are wanted; the order of the records is kept."""
     classes: defaultdict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(records):
         classes[record.label or ""].append(i)
     drawn = {
         members[place]
         for label, members in classes.items()
-        for place in rng(seed, "few", label).permutation(len(members))[:per_class]
+        for place in rng(seed, "few", label).permutation(len(members))[: wanted(len(members))]
     }
     return [record for i, record in enumerate(records) if i in drawn]
