@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.core.errors import BadInput
-from quire.text.words import chinese, starts
+from quire.text.words import chinese, starts, word_places
 
 
 def cut(text: str, pieces: str) -> list[bool]:
@@ -56,3 +56,10 @@ def test_without_rjieba_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "rjieba", None)
     with pytest.raises(BadInput, match=r"pip install 'quire\[zh\]'"):
         chinese()
+
+
+def test_words_without_a_segmenter_are_runs_single_han_and_signs() -> None:
+    text = "Don't stop, 北京2008年 x_y!"
+    spelled = [text[start:end] for start, end in word_places(text)]
+    assert spelled == ["Don", "'", "t", "stop", ",", "北", "京", "2008", "年", "x_y", "!"]
+    assert word_places(" \n") == ()

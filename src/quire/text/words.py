@@ -3,6 +3,7 @@
 Legend: L tokens of one text.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -48,6 +49,14 @@ def _begins(offsets: npt.NDArray[np.int64], word: npt.NDArray[np.int64]) -> Bool
     begins = np.ones(len(offsets), dtype=bool)
     begins[1:] = word[first[1:]] != word[last[:-1]]
     return begins
+
+
+_WORD = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|[^\W\u3400-\u9fff\u3040-\u30ff]+|\S")
+
+
+def word_places(text: str) -> tuple[tuple[int, int], ...]:
+    """The characters of each word: runs of letters or digits, single Han characters and kana, other signs."""
+    return tuple(found.span() for found in _WORD.finditer(text))
 
 
 def mostly_chinese(texts: Sequence[str]) -> bool:
