@@ -35,6 +35,7 @@ settings.load_profile("quire")
 REQUIRED: dict[str, dict[str, Any]] = {
     "classify": {"labels": ["bad", "good", "好"]},
     "classify-attention": {"labels": ["bad", "good", "好"], "pool": "attention"},
+    "classify-concat": {"labels": ["bad", "good", "好"], "pool": "last+max+mean"},
     "classify-private": {"labels": ["bad", "good", "好"], "private": 9},
 }
 """Example settings of the components that have a field without a default; the others need no line here. What stands

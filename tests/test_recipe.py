@@ -18,6 +18,7 @@ from quire.recipe import Recipe
 from quire.train.loop import planned
 from quire.train.signals import StopRequest
 from quire.train.weights import read_model
+from quire.tuning.full import Full
 
 LEAST = {"cite": "me 2026", "survey": "x", "backbone": {}, "train": {"steps": 5}}
 
@@ -118,6 +119,17 @@ def test_recipes_hold_the_published_numbers() -> None:
         "longest": 10,
     }
     assert [objective.slot for objective in struct.objectives] == ["pair", "mlm", "order"]
+    ulmfit = recipe.load("ulmfit")
+    assert ulmfit.finetune is not None
+    how = ulmfit.finetune.strategy
+    assert isinstance(how, Full)
+    assert how.layer_decay == pytest.approx(1 / 2.6, abs=1e-3)
+    assert (how.thaw_at, how.thaw_every) == (-(-25_000 // 64), 391)
+    assert (ulmfit.finetune.pool, ulmfit.finetune.train.lr, ulmfit.finetune.train.schedule) == (
+        "last+max+mean",
+        0.01,
+        "slanted",
+    )
     cove, elmo, translator = (recipe.load(name).backbone for name in ("cove", "elmo", "transformer-base"))
     assert cove is not None
     assert (cove.depth, cove.width, cove.embedding) == (2, 2 * 300, 300)

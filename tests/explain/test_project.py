@@ -4,6 +4,7 @@ import csv
 import re
 from html import unescape
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -159,7 +160,7 @@ def test_whole_words_are_found_whatever_cuts_them(kind: Kind, whole: set[str]) -
     assert not {"", "ood", "##ood", "Ġgood", "▁good", "[MASK]", " good"} & set(names)
 
 
-@pytest.mark.parametrize("pool", ["first", "mean", "max", "attention"])
+@pytest.mark.parametrize("pool", get_args(Pool))
 def test_a_text_is_what_the_pool_of_the_classifier_makes_of_it(pool: Pool, tmp_path: Path) -> None:
     trained = network(pool)
     trained.save(tmp_path / "model")

@@ -1,7 +1,7 @@
 """The padded forms say what packed batches say. Legend: B sequences, L the longest, N tokens of all, W width."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from quire.core.errors import BadInput
 from quire.core.example import Batch, Example
 from quire.core.heads import PrivateHead, SequenceHead
 from quire.core.random import rng
-from quire.core.spec import Backbone
+from quire.core.spec import Backbone, Pool
 from quire.nn.attention import Layout
 from quire.nn.buckets import DistanceBias
 from quire.nn.model import Model, Packed, Step
@@ -37,7 +37,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 HEADS = {
     f"{pool}, {mix}": SequenceHead(outputs=3, pool=pool, mix=mix)
-    for pool, mix in [("first", "none"), ("mean", "none"), ("max", "none"), ("attention", "none"), ("first", "plain")]
+    for pool, mix in [*((pool, "none") for pool in get_args(Pool)), ("first", "plain")]
 }
 
 

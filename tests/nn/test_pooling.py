@@ -14,7 +14,7 @@ from quire.core.heads import HeadSpec, SequenceHead, VectorHead
 from quire.core.random import rng
 from quire.core.spec import Backbone, Pool
 from quire.nn.model import Model, Packed, Step
-from quire.nn.pooling import Attentive, build_pooling, whole
+from quire.nn.pooling import Attentive, build_pooling, pooled_width, whole
 
 HOW = get_args(Pool)
 VOCAB = Vocab(size=60, pad=0, unk=1, cls=2, sep=3, mask=4, special=frozenset(range(5)))
@@ -29,6 +29,10 @@ def by_hand(how: Pool, states_LW: Tensor, module: torch.nn.Module | None) -> Ten
     match how:
         case "first":
             return states_LW[0]
+        case "last":
+            return states_LW[-1]
+        case "first+max+mean" | "last+max+mean":
+            return torch.cat([by_hand(part, states_LW, None) for part in how.split("+")])  # type: ignore[arg-type]
         case "mean":
             return states_LW.mean(0)
         case "max":
@@ -54,7 +58,8 @@ def test_it_is_the_formula_over_the_asked_sequences(how: Pool, lengths: list[int
         for piece, place in zip(pieces, batch.order.tolist(), strict=True)
         if asked[place]
     ]
-    torch.testing.assert_close(found, torch.stack(expected) if expected else torch.zeros(0, 24), atol=1e-5, rtol=1e-5)
+    wanted = torch.stack(expected) if expected else torch.zeros(0, pooled_width(how, 24))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_sequences_that_nobody_asks_about_are_not_pooled() -> None:
@@ -72,7 +77,7 @@ def test_any_position_stands_for_its_sequence() -> None:
     assert owner.tolist() == [0, 0, 1, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "attention"])
+@pytest.mark.parametrize("how", HOW[1:])
 def test_the_gradient_is_that_of_the_formula_and_large_scores_stay_finite(how: Pool) -> None:
     module = build_pooling(how, 4)
     assert module is not None
@@ -80,7 +85,7 @@ def test_the_gradient_is_that_of_the_formula_and_large_scores_stay_finite(how: P
         torch.nn.init.constant_(module.query, 300.0)
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     owner = torch.tensor([0, 0, 0, 1, 1])
-    weight = torch.arange(8.0).view(2, 4)
+    weight = torch.arange(2.0 * pooled_width(how, 4)).view(2, -1)
     (ours,) = torch.autograd.grad((module(x, owner, 2) * weight).sum(), x)
     hand = torch.stack([by_hand(how, x[:3], module), by_hand(how, x[3:], module)])
     (expected,) = torch.autograd.grad((hand * weight).sum(), x)

@@ -19,7 +19,7 @@ from quire.paradigms.classify import Classify
 from quire.train.evaluate import said
 from quire.train.loop import planned
 
-NAMES = [*catalogue(Paradigm), "classify-attention", "classify-private"]  # type: ignore[type-abstract]
+NAMES = [*catalogue(Paradigm), "classify-attention", "classify-concat", "classify-private"]  # type: ignore[type-abstract]
 LABELS = ("bad", "good", "好")
 Draw = Callable[[int, Rng], Passage]
 

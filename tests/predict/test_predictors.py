@@ -100,6 +100,7 @@ def test_saved_and_loaded_it_answers_the_same(predictor: Predictor, tmp_path: Pa
     "task",
     [
         Classify(labels=LABELS, pool="attention", mix="plain"),
+        Classify(labels=LABELS, pool="last+max+mean"),
         Classify(labels=LABELS, activation="relu"),
         Classify(labels=LABELS, private=7),
     ],

@@ -315,6 +315,8 @@ def test_a_pooler_made_for_relu_does_not_start_one_for_tanh(tmp_path: Path) -> N
     assert started(files, {"classify": relu}, seed=1).get_parameter(name).cpu().equal(state[name])
     other = started(files, {"classify": SequenceHead(outputs=3)}, seed=1)
     assert other.get_parameter(name).cpu().equal(torch.eye(12))
+    joined = started(files, {"classify": SequenceHead(outputs=3, pool="last+max+mean")}, seed=1).get_parameter(name)
+    assert joined.cpu().equal(torch.eye(12).repeat(1, 3) / 3), "a fresh pooler passes on the mean of its parts"
 
 
 MPNETS: list[tuple[dict[str, HeadSpec], str, str]] = [

@@ -88,5 +88,5 @@ def _recipe(
     sets += [f"data.length={length}"] if length is not None else []
     sets += [f"data.cut={cut}"] if cut is not None else []
     if base not in (None, "none"):
-        sets.append(f"base={json.dumps(base)}")
+        sets += [f"base={json.dumps(base)}", "backbone=null"]  # the recipe's own stands for no base
     return load_recipe(name, changes=sets)

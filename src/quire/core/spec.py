@@ -15,8 +15,9 @@ Count: TypeAlias = Annotated[int, Field(ge=0, lt=2**31)]
 Depth: TypeAlias = Annotated[int, Field(gt=0, le=1000)]
 """Layers; the deepest that was published has 1000 (Wang et al. 2022, DeepNet)."""
 Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Pool: TypeAlias = Literal["first", "mean", "max", "attention"]
-"""One vector of a sequence: its first state, or what all its states have in common; see `quire.nn.pooling`."""
+Pool: TypeAlias = Literal["first", "last", "mean", "max", "attention", "first+max+mean", "last+max+mean"]
+"""One vector of a sequence: a state at its end, what all its states have in common, or three of these side by side; see
+`quire.nn.pooling`."""
 
 
 class Adapters(Settings):

@@ -32,6 +32,9 @@ WAYS: Mapping[Pool, str] = {
     "mean": "the mean of the last states",
     "max": "the largest values of the last states",
     "attention": "the last states, weighed as its classifier does",
+    "last": "the last state of the last position",
+    "first+max+mean": "the last state of the first position, the largest values and the mean of all, side by side",
+    "last+max+mean": "the last state of the last position, the largest values and the mean of all, side by side",
 }
 
 

@@ -28,7 +28,7 @@ from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
-from quire.nn.pooling import build_pooling
+from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
@@ -86,8 +86,10 @@ class SequenceScores(nn.Module):
         super().__init__()
         self.mix = None if head.mix == "none" else Mix(spec.layers, norm=head.mix == "norm")
         self.pool = build_pooling(head.pool, spec.width)
-        self.pooler = nn.Identity() if head.activation == "none" else nn.Linear(spec.width, spec.width)
-        self.out = nn.Linear(spec.width, head.outputs)
+        pooled = pooled_width(head.pool, spec.width)
+        bare = head.activation == "none"
+        self.pooler = nn.Identity() if bare else nn.Linear(pooled, spec.width)
+        self.out = nn.Linear(pooled if bare else spec.width, head.outputs)
         self.dropout = nn.Dropout(head.dropout)
         self.activation = _POOLED[head.activation]
 
@@ -129,7 +131,7 @@ class Vector(nn.Module):
     def __init__(self, spec: Backbone, *, dense: bool, pool: Pool) -> None:
         super().__init__()
         self.pool = build_pooling(pool, spec.width)
-        self.dense = nn.Linear(spec.width, spec.width) if dense else None
+        self.dense = nn.Linear(pooled_width(pool, spec.width), spec.width) if dense else None
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         return x_MW if self.dense is None else torch.tanh(self.dense(x_MW))

@@ -22,7 +22,7 @@ from quire.nn.bottleneck import BottleneckEncoder
 from quire.nn.embeddings import Embeddings
 from quire.nn.heads import SequenceScores
 from quire.nn.model import Model
-from quire.nn.pooling import Attentive, Max, Mean
+from quire.nn.pooling import Attentive, End, Joined, Max, Mean
 from quire.nn.positions import Rotation, sinusoids
 from quire.nn.transformer import Encoder
 
@@ -142,11 +142,16 @@ def tabled(model: Model) -> None:
 
 
 def pooled(states_BLW: Tensor, real_BL: Tensor, pool: nn.Module | None) -> Tensor:
-    """What `pool` makes of the states of each sequence, their first without one [B, W]; see `quire.nn.pooling`."""
+    """What `pool` makes of the states of each sequence, their first without one: [B, W], or three times as wide."""
     real_BL1 = real_BL.unsqueeze(-1)
     match pool:
         case None:
             return states_BLW[:, 0]
+        case End():
+            place_B = real_BL.sum(dim=1) - 1 if pool.last else real_BL.new_zeros(len(real_BL), dtype=torch.int64)
+            return states_BLW[torch.arange(len(real_BL), device=real_BL.device), place_B]
+        case Joined():
+            return torch.cat([pooled(states_BLW, real_BL, part) for part in pool.parts], dim=1)
         case Max():
             return torch.where(real_BL1, states_BLW, LOWEST).amax(dim=1)
         case Attentive():

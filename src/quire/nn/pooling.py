@@ -3,8 +3,11 @@
 mean       1/L sum_i h_i
 max        max_i h_i, each coordinate by itself (Kim 2014, section 2)
 attention  sum_i a_i h_i with a = softmax over i of q h_i, q learned (Zheng et al. 2018; Lin et al. 2017)
+last       h_L, which knows the whole text where it is read from left to right
+a+b+c      [a; b; c]: last+max+mean is concat pooling (Howard and Ruder 2018, section 3.3), first+max+mean the same for
+           bodies that read both ways
 
-Only the sequences that are asked about are looked at.
+Only the sequences that are asked about are looked at, and nothing is padded: a maximum sees no more than they are.
 
 Legend: N positions of all sequences, S sequences, K of them, P their positions, W width.
 """
@@ -37,6 +40,19 @@ def added(x_PW: Tensor, owner_P: Tensor, count: int) -> Tensor:
     return x_PW.new_zeros(count, x_PW.shape[1]).index_add(0, owner_P, x_PW)
 
 
+class End(nn.Module):
+    """The state at one end; the positions of an owner stand together, in their order."""
+
+    def __init__(self, *, last: bool) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward(self, x_PW: Tensor, owner_P: Tensor, count: int) -> Tensor:
+        lengths_K = owner_P.bincount(minlength=count)
+        behind_K = lengths_K.cumsum(0)
+        return x_PW[behind_K - 1 if self.last else behind_K - lengths_K]
+
+
 class Mean(nn.Module):
     """The mean of the states."""
 
@@ -64,17 +80,38 @@ class Attentive(nn.Module):
         return added(a_P[:, None] * x_PW, owner_P, count)
 
 
+class Joined(nn.Module):
+    """What several make of the states, side by side."""
+
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x_PW: Tensor, owner_P: Tensor, count: int) -> Tensor:
+        return torch.cat([part(x_PW, owner_P, count) for part in self.parts], dim=1)
+
+
 def build_pooling(how: Pool, width: int) -> nn.Module | None:
-    """The module of a way to pool, called with states [P, W], their owners [P] and how many there are -> [K, W].
+    """The module of a way to pool, called with states [P, W], their owners [P] and how many there are -> [K, W], or
+    [K, `pooled_width`] where parts stand side by side.
 
     None for `first`, which needs the states of no other position.
     """
     match how:
         case "first":
             return None
+        case "last":
+            return End(last=True)
         case "mean":
             return Mean()
         case "max":
             return Max()
         case "attention":
             return Attentive(width)
+        case "first+max+mean" | "last+max+mean":
+            return Joined(End(last=how.startswith("last")), Max(), Mean())
+
+
+def pooled_width(how: Pool, width: int) -> int:
+    """The width of what is made of states of this width."""
+    return width * len(how.split("+"))

@@ -78,7 +78,9 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
         for name, spec in parts.items():
             own = f"heads.{name}.pooler.weight"
             if isinstance(spec, SequenceHead) and own in wanted and own not in usable:
-                torch.nn.init.eye_(model.get_parameter(own))
+                pooler = model.get_parameter(own)
+                side_by_side = pooler.shape[1] // len(pooler)  # states, of which it begins as the mean
+                pooler.copy_(torch.eye(len(pooler)).repeat(1, side_by_side) / side_by_side)
     return model.to(device())
 
 
