@@ -123,9 +123,11 @@ def test_it_shares_one_pass_over_the_asked_positions(
     packed, right = Packed(Batch.pack(examples)), model.forward
     passes: list[torch.Tensor | None] = []
 
-    def spy(batch: Packed, at_M: torch.Tensor | None = None, *, by: str = "backbone") -> torch.Tensor:
+    def spy(
+        batch: Packed, at_M: torch.Tensor | None = None, *, by: str = "backbone", of: str | None = None
+    ) -> torch.Tensor:
         passes.append(at_M)
-        return right(batch, at_M, by=by)
+        return right(batch, at_M, by=by, of=of)
 
     monkeypatch.setattr(model, "forward", spy)
     step = Step(model, packed)

@@ -21,6 +21,7 @@ class Star(Backbone):
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {
             "adapters",
+            "branch",
             "decoder",
             "head_width",
             "buckets",
@@ -57,6 +58,7 @@ class Bag(Backbone):
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {
             "adapters",
+            "branch",
             "decoder",
             "depth",
             "heads",
@@ -91,6 +93,7 @@ class Bottleneck(Backbone):
     meaningless: ClassVar[frozenset[str]] = frozenset(
         {
             "adapters",
+            "branch",
             "decoder",
             "head_width",
             "languages",

@@ -30,6 +30,21 @@ class Adapters(Settings):
     """Whether they read what the norm behind the sum makes of it; only of norms behind sums."""
 
 
+class Branch(Settings):
+    """What every head adds to a body for its own task: attention in a narrow space; see `quire.nn.projected`."""
+
+    width: Size = 204
+    heads: Size = 6
+    above: Count = 0
+    """So many layers above the last; with 0 there is one beside each layer of the body (PALs)."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
 class Backbone(Settings):
     """A Transformer; the defaults are BERT's base size (Devlin et al. 2019, section 3).
 
@@ -100,6 +115,8 @@ class Backbone(Settings):
     attention_dropout: Rate = 0.1
     norm_eps: Positive = 1e-12
     adapters: Adapters | None = None
+    branch: Branch | None = None
+    """Every head has one: what it asks for passes through its own. Where it is the only head, all does."""
     init_std: Positive = 0.02
     init: Literal["bert", "gpt2", "t5", "fan_in"] = "bert"
     """How weights are drawn: see `quire.nn.initial`."""
@@ -157,6 +174,8 @@ class Backbone(Settings):
             raise ValueError(f"relative positions have a score of their own; leave score {self.score} out")
         if self.adapters and self.adapters.normed and self.norm_first:
             raise ValueError("adapters.normed: the norm stands before the layer, not behind the sum; leave it out")
+        if self.branch and not self.can_branch:
+            raise ValueError("branch: only of an encoder with norms behind its sums and no relative positions")
         if self.global_every and self.window is None:
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self
@@ -178,6 +197,12 @@ class Backbone(Settings):
         }
         kept = {name: size for name, size in sizes.items() if name not in self.meaningless}
         return self.model_copy(update=kept)
+
+    @property
+    def can_branch(self) -> bool:
+        """Whether heads can have a `branch`: in an encoder of BERT's kind, as PALs were published."""
+        plain = self.kind == "transformer" and self.position != "relative"
+        return plain and not self.norm_first and not self.decoder
 
     @property
     def bucketed(self) -> bool:

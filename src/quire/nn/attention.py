@@ -280,15 +280,16 @@ class Attention(Mixing):
     """Multi-head self-attention; QKV is one matrix, and a linear layer joins the heads.
 
     Queries and keys are turned where the backbone has rotary positions; local layers may have a base of their own.
+    Where it does not join its heads, they come out side by side.
     """
 
-    def __init__(self, spec: Backbone) -> None:
+    def __init__(self, spec: Backbone, *, joins: bool = True) -> None:
         super().__init__(spec)
         self.base = spec.rotary_base if spec.position == "rotary" else None
         self.base_local = spec.rotary_base_local or spec.rotary_base
         self.form = nn.Parameter(torch.empty(spec.heads, spec.head, spec.head)) if spec.score == "bilinear" else None
         self.qkv = nn.Linear(spec.width, 3 * spec.inner, bias=spec.bias)
-        self.out = nn.Linear(spec.inner, spec.width, bias=spec.bias)
+        self.out = nn.Linear(spec.inner, spec.width, bias=spec.bias) if joins else nn.Identity()
 
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""

@@ -30,6 +30,7 @@ from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
+from quire.nn.projected import BRANCH, Projected
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
 FEW = 8
@@ -187,8 +188,15 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
 
     All but PrivateScores, BoundaryScores, Query and Context are called with states [M, W] and the token embedding.
     Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of the sequences
-    asked about.
+    asked about. The part in the body that is its own, where every head has one, is its `branch`.
     """
+    head = _bare(spec, backbone, body)
+    if backbone.branch and body is backbone:
+        head.add_module(BRANCH, Projected(backbone.branch, backbone))
+    return head
+
+
+def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     match spec:
         case TokenHead(transform=True, tied=True) if (
             isinstance(body, Bottleneck) and body.width > backbone.embedding_width

@@ -6,7 +6,7 @@ W width, E width of the embeddings, C classes or vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from quire.core.heads import HeadSpec
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout
 from quire.nn.bag import BagEncoder
-from quire.nn.body import Body
+from quire.nn.body import Body, last
 from quire.nn.bottleneck import BottleneckEncoder
 from quire.nn.cnn import CnnEncoder
 from quire.nn.crossing import Crossing, Source
@@ -29,6 +29,7 @@ from quire.nn.initial import initialise
 from quire.nn.lstm import LstmEncoder
 from quire.nn.pooling import whole
 from quire.nn.private import PrivateScores
+from quire.nn.projected import BRANCH, Projected
 from quire.nn.star import StarEncoder
 from quire.nn.transformer import Encoder
 from quire.nn.tree import TreeEncoder
@@ -69,14 +70,33 @@ class Model(nn.Module):
         """The backbone, before weights are drawn."""
         return build_body(backbone)
 
-    def forward(self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone") -> Tensor:
-        """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`."""
+    def forward(
+        self, batch: Packed, at_M: Tensor | None = None, *, by: str = "backbone", of: str | None = None
+    ) -> Tensor:
+        """States [N, W] of a packed batch, or [M, W] at the positions `at_M`, computed by the body called `by`, and by
+        the branch of the head `of`."""
+        if (branch := self.branch(of, by=by)) is not None:
+            return last(self._beside(branch, batch, at_M))
         states: Tensor = self.body(by)(self.embed(batch), batch.layout, at_M)
         return states
 
-    def layers(self, batch: Packed, *, by: str = "backbone") -> list[Tensor]:
+    def layers(self, batch: Packed, *, by: str = "backbone", of: str | None = None) -> list[Tensor]:
         """The states [N, W] on the way through the body called `by`, one for each of its `spec.layers`."""
+        if (branch := self.branch(of, by=by)) is not None:
+            return list(self._beside(branch, batch))
         return list(self.body(by).layers(self.embed(batch), batch.layout))
+
+    def _beside(self, branch: Projected, batch: Packed, at_M: Tensor | None = None) -> Iterator[Tensor]:
+        assert isinstance(self.backbone, Encoder)  # no other has branches
+        return branch.layers(self.backbone, self.embed(batch), batch.layout, at_M)
+
+    def branch(self, head: str | None, *, by: str = "backbone") -> Projected | None:
+        """What a head adds to the backbone for its own task. Where it is the only one, that is there for all."""
+        if head is None and len(self.heads) == 1:
+            (head,) = self.heads
+        found = None if head is None or by != "backbone" else getattr(self.heads[head], BRANCH, None)
+        assert isinstance(found, Projected | None)
+        return found
 
     def body(self, name: str) -> Body:
         """The backbone, or another body by its name."""
@@ -178,11 +198,14 @@ class Step:
     Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
     first, and the rest share its pass. An objective that needs another view of the batch, or another body, makes a
     Step of its own with `view`. What a decoder writes beside the batch is the Step `target`, which looks at this one's
-    states.
+    states. A head with a branch of its own has a pass of its own, `of` it.
     """
 
-    def __init__(self, model: Model, batch: Packed, *, by: str = "backbone", source: Step | None = None) -> None:
-        self.model, self.batch, self.by, self.source = model, batch, by, source
+    def __init__(
+        self, model: Model, batch: Packed, *, by: str = "backbone", source: Step | None = None, of: str | None = None
+    ) -> None:
+        self.model, self.batch, self.by, self.source, self.of = model, batch, by, source, of
+        self._own: dict[str, Step] = {}  # by head
         self.notes: dict[str, Tensor] = {}
         self._states: Tensor | None = None  # [N, W]
         self._asked: Tensor | None = None  # [M, W], where the batch wants states
@@ -214,15 +237,23 @@ class Step:
         if self._layers is None:
             if self.source is not None:
                 raise ValueError("the layers of a decoder are not kept")
-            self._layers = self.model.layers(self.batch, by=self.by)
+            self._layers = self.model.layers(self.batch, by=self.by, of=self.of)
             self._states = self._layers[-1]
         return self._layers
 
     def _computed(self, at_M: Tensor | None) -> Tensor:
         if self.source is None:
-            states: Tensor = self.model(self.batch, at_M, by=self.by)
+            states: Tensor = self.model(self.batch, at_M, by=self.by, of=self.of)
             return states
         return self.model.write(self.batch, self.source.encode(), at_M)
+
+    def passed(self, head: str) -> Step:
+        """The pass that a head's branch takes part in: this one, where it has none or all have it."""
+        if self.model.branch(head, by=self.by) is self.model.branch(self.of, by=self.by):
+            return self
+        if head not in self._own:
+            self._own[head] = type(self)(self.model, self.batch, by=self.by, of=head)
+        return self._own[head]
 
     def states(self, at_K: Tensor) -> Tensor:
         """The states [K, W] at these positions; those that no slot asks for make it compute all."""
@@ -238,12 +269,12 @@ class Step:
 
     def scores(self, head: str, at_K: Tensor) -> Tensor:
         """The scores [K, C] that `head` gives at asked positions, or for the sequences that they are of."""
-        module = self.model.heads[head]
+        module, step = self.model.heads[head], self.passed(head)
         mix: nn.Module | None = getattr(module, "mix", None)
         pool: nn.Module | None = getattr(module, "pool", None)
 
         def states(at: Tensor) -> Tensor:
-            found: Tensor = self.states(at) if mix is None else mix(self.layers())[at]
+            found: Tensor = step.states(at) if mix is None else mix(step.layers())[at]
             return found
 
         if pool is None and not isinstance(module, PrivateScores):
@@ -254,7 +285,7 @@ class Step:
             scores_KC = module(pool(states(at_P), owner_P, len(at_K)), self.table)
         else:
             lengths_K = owner_P.bincount(minlength=len(at_K))
-            scores_KC = module(self.model.embed(self.batch)[at_P], self.states(at_P), lengths_K)
+            scores_KC = module(self.model.embed(self.batch)[at_P], step.states(at_P), lengths_K)
         return scores_KC
 
     @property

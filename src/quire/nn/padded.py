@@ -125,6 +125,8 @@ def check(model: Model, head: str | None) -> None:
     if kind not in (Encoder, BottleneckEncoder) or model.spec.decoder:
         what = "a decoder" if model.spec.decoder else model.spec.called
         raise BadInput(f"{what} has no ONNX form here, only Transformer encoders do; serve it with `quire predict`")
+    if model.spec.branch:
+        raise BadInput("a body with branches (PALs) has no ONNX form here; serve it with `quire predict`")
     if found is not None and not isinstance(found, SequenceHead):
         raise BadInput(f"a head of kind {found.kind!r} has no ONNX form here; take classify without `private`")
     if isinstance(found, SequenceHead) and found.mix == "norm":

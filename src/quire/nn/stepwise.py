@@ -83,10 +83,11 @@ class Stepwise:
         self.model, self.head, self.examples = model.eval(), head, examples
         self.crosses = getattr(model.head_specs[head], "of", "backbone") == DECODER
         backbone = model.backbone
-        if not isinstance(backbone, Encoder) or backbone.spec.position == "relative":
+        if not isinstance(backbone, Encoder) or backbone.spec.position == "relative" or backbone.spec.branch:
+            what = "branches" if model.spec.branch else f"{model.spec.position} positions"
             raise BadInput(
-                f"head {head!r}: a {model.spec.kind} with {model.spec.position} positions cannot be told token by "
-                "token from what stands before; take backbone.kind transformer with positions that are not relative"
+                f"head {head!r}: a {model.spec.kind} with {what} cannot be told token by token from what stands "
+                "before; take backbone.kind transformer without branches, with positions that are not relative"
             )
         self.body: Encoder | Decoder = backbone
         self.layers = [(backbone.block(i), backbone.spec.sees_locally(i)) for i in range(backbone.spec.depth)]

@@ -17,6 +17,7 @@ from quire.nn.buckets import DistanceBias
 from quire.nn.crossing import CrossAttention, Source
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
+from quire.nn.projected import Projected
 from quire.nn.relative import RelativeAttention
 
 
@@ -70,13 +71,22 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
 
     def forward(
-        self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None, *, source: Source | None = None
+        self,
+        x_NW: Tensor,
+        layout: Layout,
+        at_M: Tensor | None = None,
+        *,
+        source: Source | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
-        """States [N, W], or [M, W] for the positions `at_M` alone: the others are seen, but not computed."""
+        """States [N, W], or [M, W] for the positions `at_M` alone: the others are seen, but not computed.
+
+        What comes from `beside` the layer, as many rows, is added to its last sum.
+        """
         x = x_NW if at_M is None else x_NW[at_M]
         attended = self.attention(self.before(x_NW), layout, at_M)
         if self.cross is None:
-            return self.after(x, attended)
+            return self.fed(self.summed(x, attended), beside)
         assert source is not None
         x = self.summed(x, attended)
         return self.fed(self.crossed(x, self.cross(self.before_cross(x), source)))
@@ -109,10 +119,11 @@ class Block(nn.Module):
         summed: Tensor = x if self.norm_first else self.cross_norm(x)
         return summed
 
-    def fed(self, x_MW: Tensor) -> Tensor:
-        """`x_MW` and what the feed-forward layer makes of it."""
+    def fed(self, x_MW: Tensor, beside_MW: Tensor | None = None) -> Tensor:
+        """`x_MW` and what the feed-forward layer makes of it, and what comes from beside the layer."""
         brought_MW = self.dropout(self.ffn(self.ffn_norm(x_MW) if self.norm_first else x_MW))
         x = x_MW + self.ffn_adapter(brought_MW, x_MW, self.ffn_norm)
+        x = x if beside_MW is None else x + beside_MW
         fed: Tensor = x if self.norm_first else self.ffn_norm(x)
         return fed
 
@@ -134,17 +145,20 @@ class Encoder(Body):
         """Nobody looks at the other positions of the last layer: they are not computed."""
         return last(self.layers(x_NE, layout, at_M))
 
-    def layers(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Iterator[Tensor]:
-        """As of every body; with `at_M` the last ones are [M, W]."""
+    def layers(
+        self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None, *, beside: Projected | None = None
+    ) -> Iterator[Tensor]:
+        """As of every body; with `at_M` the last ones are [M, W]. What is `beside` sees whom the layer sees."""
         x = self.projected(x_NE)
         yield x
+        plain, top = layout, self.spec.depth - 1
         if self.distances is not None:
             layout = self.distances.biased(layout)
-        for i in range(self.spec.depth - 1):
-            x = self.block(i)(x, self.seen(i, layout))
-            yield x
-        top = self.spec.depth - 1
-        yield self.norm(self.block(top)(x, self.seen(top, layout), at_M))
+        for i in range(self.spec.depth):
+            at = at_M if i == top else None
+            added = None if beside is None else beside(i, x, self.seen(i, plain), at)
+            x = self.block(i)(x, self.seen(i, layout), at, beside=added)
+            yield self.norm(x) if i == top else x
 
     def seen(self, layer: int, layout: Layout) -> Layout:
         """What a layer sees: all, or a window."""
