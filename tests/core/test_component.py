@@ -22,12 +22,13 @@ from quire.strategies.ensemble import Ensemble
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
 from quire.tuning.base import Over
+from quire.tuning.branches import Branching
 from quire.tuning.inserts import Inserting
 from quire.tuning.past import Remembering, Taught
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Inserting, Over, Remembering, Taught, Ensemble, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Ensemble, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]

@@ -262,7 +262,7 @@ backbone: {depth: 1, width: 16, heads: 2, ffn: 16, positions: 64}
 """
 
 
-@pytest.mark.parametrize("strategy", ["houlsby", "lora", {"self_ensemble": {"over": "lora"}}])
+@pytest.mark.parametrize("strategy", ["houlsby", "lora", "pals", {"self_ensemble": {"over": "lora"}}])
 def test_what_a_strategy_puts_in_or_averages_is_in_what_is_kept(
     files: Path, tmp_path: Path, strategy: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,13 +64,13 @@ def found(person: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr("quire.strategies.job.LEAST", 12)
         patch.setattr(measure, "SECONDS", 0.05)
         out = tmp_path_factory.mktemp("run") / "run"
-        [outcome] = run(person, out, "full", "head", "lora", "houlsby", "self_ensemble")
+        [outcome] = run(person, out, "full", "head", "lora", "houlsby", "pals", "self_ensemble")
     return outcome
 
 
 def test_every_strategy_is_an_arm_beside_the_floor(found: Any) -> None:
     names = [arm.name for arm in found.study.arms]
-    assert names == ["majority", "features", "full", "head", "lora", "houlsby", "self_ensemble"]
+    assert names == ["majority", "features", "full", "head", "lora", "houlsby", "pals", "self_ensemble"]
     assert found.study.selected in names[2:]
     assert {len(arm.seeds) for arm in found.study.arms} == {2}
     steps = {cost.steps for arm in found.study.arms[2:] for cost in arm.cost}
@@ -80,7 +80,8 @@ def test_every_strategy_is_an_arm_beside_the_floor(found: Any) -> None:
 
 
 def test_what_learns_is_counted_by_formula(found: Any) -> None:
-    """Of two layers of width 24: two matrices a layer have an update of rank 8, and two adapters are 64 wide."""
+    """Of two layers of width 24: two matrices a layer have an update of rank 8, two adapters are 64 wide, and
+    one attention beside it 204."""
     learnt = {arm.name: arm.trainable for arm in found.study.arms}
     head = 24 * 24 + 24 + 2 * 24 + 2
     whole = found.study.arm("full").parameters
@@ -90,6 +91,7 @@ def test_what_learns_is_counted_by_formula(found: Any) -> None:
     norms = 2 * (1 + 2 * 2) * 24
     assert learnt["houlsby"] == head + norms + 4 * (2 * 24 * 64 + 64 + 24)
     assert found.study.arm("lora").parameters == whole
+    assert learnt["pals"] == found.study.arm("pals").parameters == whole + 2 * 24 * 204 + 2 * 3 * 204**2
     assert found.study.arm("houlsby").parameters == whole + 4 * (2 * 24 * 64 + 64 + 24)
 
 

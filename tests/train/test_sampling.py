@@ -30,7 +30,8 @@ def test_rates_are_powers_of_sizes(sizes: list[int], t: float, stage: int) -> No
 def test_annealing_goes_from_proportional_to_a_fifth_of_its_exponent() -> None:
     """PALs, e from 1 to E: alpha = 1 - 0.8 (e - 1) / (E - 1)."""
     assert [Annealed(epochs=5).exponent(e - 1) for e in range(1, 6)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
-    assert Annealed(epochs=1).exponent(0) == 1
+    one = turns((9, 3), Annealed(epochs=1), steps=50, seed=0)
+    assert (one == turns((9, 3), Proportional(), steps=50, seed=0)).all(), "nothing to anneal"
 
 
 @pytest.mark.parametrize("name", LAWS)

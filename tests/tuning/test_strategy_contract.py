@@ -25,7 +25,7 @@ NAMES = list(catalogue(Strategy))
 TOGETHER = [
     (name, over)
     for name, member in catalogue(Strategy).items()
-    for over in (("full", "lora", "houlsby") if issubclass(member, Over) else (None,))
+    for over in (("full", "lora", "houlsby", "pals") if issubclass(member, Over) else (None,))
 ]
 SETTINGS = [
     pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields"),
