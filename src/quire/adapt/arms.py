@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quire.adapt.bench import Bench, Run, cost_of, timed
+from quire.adapt.bench import Bench, timed
 from quire.core.config import parse
-from quire.core.results import Cost, MlmPoint, Pretraining
+from quire.core.results import Cost, MlmPoint, Pretraining, Run
 from quire.predict import Predictor
 from quire.predict.features import Features
 from quire.predict.linear import best_regression
 from quire.predict.majority import Majority
 from quire.predict.tfidf import TfIdf
+from quire.train.log import cost_of
 from quire.train.loop import fit
 from quire.train.safe import write_whole
 from quire.train.start import started

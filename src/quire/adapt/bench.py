@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 from quire.adapt.settings import AdaptSettings
 from quire.adapt.spending import Spending
 from quire.adapt.task import Part, Task
-from quire.core.config import Settings, parse
+from quire.core.config import parse
 from quire.core.errors import Stopped
 from quire.core.example import World
-from quire.core.results import Cost, Point
+from quire.core.results import Run
 from quire.judge import score
 from quire.paradigms.classify import Classify
 from quire.predict import Predictor
@@ -26,20 +26,12 @@ from quire.pretrain import SPECIALS, Material
 from quire.recipe import FineTune
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
-from quire.train.log import Log
+from quire.train.log import Log, cost_of, curve_of
 from quire.train.loop import Job, fit
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.start import started
 from quire.train.weights import ModelFiles
-
-
-class Run(Settings):
-    """One trained run of an arm, as `result.json` beside its model."""
-
-    dev: float
-    cost: Cost
-    curve: tuple[Point, ...] = ()
 
 
 @dataclass
@@ -128,7 +120,9 @@ class Bench:
             watch_every=max(steps // 4, 1),
             track=self.track,
         )
-        return network, Run(dev=float(log[-1][f"dev_{metric}"]), cost=cost_of(log), curve=curve_of(log, metric))
+        return network, Run(
+            dev=float(log[-1][f"dev_{metric}"]), cost=cost_of(log), curve=curve_of(log, dev=f"dev_{metric}")
+        )
 
     def over(self, task: Task, folder: Path) -> Bench:
         """The same over other labels and another folder, on the same material."""
@@ -151,22 +145,6 @@ class Bench:
     def note(self, event: str, facts: Mapping[str, Any]) -> None:
         """A line in the job's log."""
         Log(self.folder / "log.jsonl").write({"event": event, "time": round(time.time(), 3), **facts})
-
-
-def cost_of(log: Sequence[Mapping[str, Any]]) -> Cost:
-    return Cost(seconds=sum(r["seconds"] for r in log), tokens=sum(r["tokens"] for r in log), steps=len(log))
-
-
-def curve_of(log: Sequence[Mapping[str, Any]], metric: str) -> tuple[Point, ...]:
-    """At most some hundred points: the mean loss of neighbouring steps, and dev wherever it was measured."""
-    width = max(len(log) // 100, 1)
-    points = []
-    for start in range(0, len(log), width):
-        part = log[start : start + width]
-        dev = [r[f"dev_{metric}"] for r in part if f"dev_{metric}" in r]
-        loss = sum(r["loss"] for r in part) / len(part)
-        points.append(Point(step=part[-1]["step"], loss=loss, dev=dev[-1] if dev else None, rate=part[-1]["lr"]))
-    return tuple(points)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

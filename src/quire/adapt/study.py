@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 
 from quire.adapt.arms import ArmPlan, run_folder, trained
-from quire.adapt.bench import Bench, Run
+from quire.adapt.bench import Bench
 from quire.adapt.measure import latencies, length_histogram, size_on_disk
 from quire.adapt.task import facts
-from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, Study
+from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, Run, Study
 from quire.predict import load
 from quire.train.machine import cores, processor
 

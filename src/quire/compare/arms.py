@@ -14,18 +14,19 @@ from typing import Annotated
 from pydantic import Field
 
 from quire.adapt.arms import ArmPlan
-from quire.adapt.bench import Bench, Run, cost_of
+from quire.adapt.bench import Bench
 from quire.adapt.calibrate import step_cost
 from quire.adapt.settings import Budget
 from quire.compare.health import HeldOutText, alarms
 from quire.compare.settings import LEAST_FINETUNE
 from quire.core.config import Settings, parse
 from quire.core.random import seed_of
-from quire.core.results import Cost, HeldOut, Pretrained
+from quire.core.results import Cost, HeldOut, Pretrained, Run
 from quire.nn.model import Model
 from quire.predict import Predictor
 from quire.pretrain import Material
 from quire.text.shards import Entropies
+from quire.train.log import cost_of
 from quire.train.loop import Job, fit
 from quire.train.safe import write_whole
 from quire.train.weights import ModelFiles, read_model

@@ -76,6 +76,14 @@ class Point(Settings):
     rate: float | None = None
 
 
+class Run(Settings):
+    """One trained run of an arm, as `result.json` beside its model."""
+
+    dev: float
+    cost: Cost
+    curve: tuple[Point, ...] = ()
+
+
 class Arm(Settings):
     """One way to solve the task, run once per seed. A deterministic arm repeats its run for each seed."""
 

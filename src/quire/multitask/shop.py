@@ -11,7 +11,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from quire.adapt.bench import cost_of
 from quire.adapt.task import Part, Task
 from quire.core.errors import Stopped
 from quire.core.example import World
@@ -27,6 +26,7 @@ from quire.recipe import FineTune, Recipe
 from quire.train import tasks as turns
 from quire.train.evaluate import predict
 from quire.train.feed import Fixed
+from quire.train.log import cost_of
 from quire.train.loop import Job, fit, planned
 from quire.train.progress import Progress, Silent
 from quire.train.safe import read_json, write_tensors, write_whole

@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from quire.adapt.bench import cost_of
 from quire.core.config import Settings, parse
 from quire.core.results import Cost
 from quire.multitask.settings import TITLES, Way
 from quire.multitask.shop import Shop
+from quire.train.log import cost_of
 from quire.train.loop import Job, fit, rehearse
 from quire.train.safe import read_json, read_tensors, write_tensors, write_whole
 from quire.train.weights import ModelFiles

@@ -12,13 +12,13 @@ from typing import Any
 
 from quire.adapt.arms import MEMBERS, ArmPlan, kept
 from quire.adapt.arms import arms as adapt_arms
-from quire.adapt.bench import Bench, Run
+from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
 from quire.adapt.task import warnings, with_labels
 from quire.core.config import parse
 from quire.core.example import World
-from quire.core.results import Cost
+from quire.core.results import Cost, Run
 from quire.predict import Predictor
 from quire.predict.network import Network
 from quire.strategies.ensemble import Ensemble

@@ -1,10 +1,12 @@
 """The log of a run: one JSON object a line, always on disk, cut back to the checkpoint when a run goes on."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from quire.core.errors import BadInput
+from quire.core.results import Cost, Point
 from quire.train.safe import write_whole
 
 
@@ -53,3 +55,20 @@ class Events:
             if name != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(name, value, record["step"])
         self.writer.flush()
+
+
+def cost_of(log: Sequence[Mapping[str, Any]]) -> Cost:
+    """What a run took, from its log."""
+    return Cost(seconds=sum(r["seconds"] for r in log), tokens=sum(r["tokens"] for r in log), steps=len(log))
+
+
+def curve_of(log: Sequence[Mapping[str, Any]], dev: str) -> tuple[Point, ...]:
+    """At most some hundred points: the mean loss of neighbouring steps, and what is logged as `dev` where it is."""
+    width = max(len(log) // 100, 1)
+    points = []
+    for start in range(0, len(log), width):
+        part = log[start : start + width]
+        scores = [r[dev] for r in part if dev in r]
+        loss = sum(r["loss"] for r in part) / len(part)
+        points.append(Point(step=part[-1]["step"], loss=loss, dev=scores[-1] if scores else None, rate=part[-1]["lr"]))
+    return tuple(points)
