@@ -12,8 +12,20 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from quire.core.errors import BadInput
 from quire.core.random import rng
-from quire.core.results import Arm, DataFacts, Environment, Latency, Metric, Quantisation, Study
-from quire.judge import compare, front, holm, interval, mcnemar, p_value, resample, score, scores, verdict
+from quire.core.results import RIGHT, Arm, DataFacts, Environment, Latency, Measure, Metric, Quantisation, Study
+from quire.judge import (
+    compare,
+    front,
+    holm,
+    interval,
+    mcnemar,
+    p_value,
+    resample,
+    resample_marks,
+    score,
+    scores,
+    verdict,
+)
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,10 +43,16 @@ def an_arm(name: str, predictions_RE: Ints, *, seeds: tuple[int, ...] | None = N
     return Arm(name=name, seeds=seeds or tuple(range(runs)), predictions=predictions_RE, **fields)
 
 
-def a_study(truth_E: Ints, *arms: Arm, metric: Metric = "accuracy", leaked: tuple[int, ...] = ()) -> Study:
+def a_study(
+    truth_E: Ints,
+    *arms: Arm,
+    metric: Measure = "accuracy",
+    leaked: tuple[int, ...] = (),
+    labels: tuple[str, ...] = ("a", "b", "c"),
+) -> Study:
     return Study(
         title="Made up",
-        labels=("a", "b", "c"),
+        labels=labels,
         truth=truth_E,
         metric=metric,
         arms=arms,
@@ -287,3 +305,59 @@ def test_scores_are_sklearns(truth: Ints) -> None:
     [run] = noisy(truth, 0.6, runs=1, key="run")
     assert score(truth, run, metric="accuracy") == accuracy_score(truth, run)
     assert score(truth, run, metric="macro_f1") == pytest.approx(f1_score(truth, run, average="macro"))
+
+
+def marked(share: float, *, runs: int, key: str, examples: int = 300) -> npt.NDArray[np.float64]:
+    """[R, E, 2]: of several words of each example some are right."""
+    draw = rng("marked", key)
+    words = rng("marked words").integers(1, 9, examples)
+    right = draw.binomial(words, share, (runs, examples))
+    return np.stack([right, np.broadcast_to(words, right.shape)], axis=-1).astype(np.float64)
+
+
+def of_structures(name: str, marks_RE2: npt.NDArray[np.float64]) -> Arm:
+    whole = (marks_RE2[..., 0] == marks_RE2[..., 1]).astype(np.int64)
+    return an_arm(name, whole, marks=marks_RE2)
+
+
+def test_a_score_of_structures_is_a_ratio_of_sums_and_is_resampled_as_one() -> None:
+    marks = marked(0.7, runs=1, key="one")
+    samples = resample_marks(marks[None], resamples=4000)[:, 0]
+    draw = rng("by hand")
+    by_hand = []
+    for _ in range(4000):
+        rows = marks[0, draw.integers(0, 300, 300)]
+        by_hand.append(rows[:, 0].sum() / rows[:, 1].sum())
+    assert np.mean(samples) == pytest.approx(np.mean(by_hand), abs=0.002)
+    assert np.std(samples) == pytest.approx(np.std(by_hand), rel=0.06)
+
+
+def test_marks_of_one_each_are_accuracy(truth: Ints) -> None:
+    predicted = noisy(truth, 0.7, runs=3, key="three")
+    marks = np.stack([predicted == truth, np.ones_like(predicted)], axis=-1).astype(np.float64)
+    a, b = (f(x[None], resamples=500) for f, x in ((resample_marks, marks), (_accuracy_of(truth), predicted)))
+    assert np.mean(a) == pytest.approx(np.mean(b), abs=0.003)
+    assert np.std(a) == pytest.approx(np.std(b), rel=0.1)
+
+
+def _accuracy_of(truth: Ints) -> Any:
+    return lambda predicted, resamples: resample(truth, predicted, metric="accuracy", resamples=resamples)
+
+
+def test_structures_are_compared_by_their_marks() -> None:
+    good, bad = (of_structures(name, marked(p, runs=3, key=name)) for name, p in (("good", 0.8), ("bad", 0.6)))
+    study = a_study(np.ones(300, dtype=np.int64), good, bad, metric="las", labels=RIGHT)
+    study = Study.from_json(study.to_json())
+    judged = verdict(study, resamples=1000)
+    found = judged.score("good")
+    assert good.marks is not None
+    assert found.score.value == pytest.approx(np.mean(good.marks[..., 0].sum(1) / good.marks[..., 1].sum(1)))
+    assert found.accuracy < found.score.value, "wholly right is rarer"
+    assert found.macro_f1 is None
+    assert judged.comparisons[0].winner == "good"
+
+
+def test_marks_and_metrics_of_classes_do_not_mix() -> None:
+    arm = of_structures("one", marked(0.7, runs=1, key="x"))
+    with pytest.raises(ValueError, match="marks go with the metrics of structures"):
+        a_study(np.ones(300, dtype=np.int64), arm)

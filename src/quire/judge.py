@@ -11,8 +11,10 @@ Legend: A arms, R runs of an arm (one per seed), E test examples, K distinct pat
 C classes, B resamples.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -50,38 +52,114 @@ def resample(
     2 points (standard deviation), and only 83 % at 6 points: an arm that unstable needs more than 3 seeds.
     """
     arms, runs, _ = predicted_ARE.shape
+    rows = np.concatenate([truth_E[None], predicted_ARE.reshape(arms * runs, -1)])
+    measured = partial(_of_classes, metric=metric)
+    return _resampled(rows, measured, (arms, runs), seed=seed, resamples=resamples)
+
+
+def resample_marks(marks_ARE2: Floats, *, seed: int = 0, resamples: int = RESAMPLES) -> Floats:
+    """The same of structures, whose score is a ratio of sums over examples."""
+    arms, runs, _, _ = marks_ARE2.shape
+    return _resampled(_rows(marks_ARE2), _of_marks, (arms, runs), seed=seed, resamples=resamples)
+
+
+def _resampled(
+    rows: npt.NDArray[Any],
+    measured: Callable[[npt.NDArray[Any], Floats], Floats],
+    shape: tuple[int, int],
+    *,
+    seed: int,
+    resamples: int,
+) -> Floats:
+    """[B, A] from `rows` [..., E], a column an example, which `measured` turns into scores of A * R runs when column k
+    counts weights[b, k] times."""
+    arms, runs = shape
     drawn = max(1, runs - 1)
     runs_BR = rng(seed, "bootstrap", "runs").multinomial(drawn, np.full(runs, 1 / runs), size=resamples) / drawn
     # Examples with one pattern of truth and answers are interchangeable: counting patterns draws from the same
     # distribution as drawing examples, is much cheaper, and cannot depend on the order of the examples.
-    rows = np.concatenate([truth_E[None], predicted_ARE.reshape(arms * runs, -1)])
     patterns, counts_K = np.unique(rows, axis=1, return_counts=True)
     draw, size = rng(seed, "bootstrap", "examples"), max(1, _CELLS // len(counts_K))
     pieces = []
     for start in range(0, resamples, size):
-        weights_BK = draw.multinomial(len(truth_E), counts_K / len(truth_E), size=min(size, resamples - start)).astype(
-            np.float64
-        )
-        pieces.append(_weighted(patterns[0], patterns[1:], weights_BK, metric=metric))
+        weights_BK = draw.multinomial(
+            rows.shape[1], counts_K / rows.shape[1], size=min(size, resamples - start)
+        ).astype(np.float64)
+        pieces.append(measured(patterns, weights_BK))
     scores_BAR = np.concatenate(pieces).reshape(resamples, arms, runs)
     mean_BA: Floats = np.einsum("bar,br->ba", scores_BAR, runs_BR)
     return mean_BA
 
 
-def _weighted(truth_K: Ints, predicted_MK: Ints, weights_BK: Floats, *, metric: Metric) -> Floats:
-    """The metric [B, M] of M runs when pattern k counts weights[b, k] times."""
+def _rows(marks_ARE2: Floats) -> Floats:
+    """[A * R * 2, E]"""
+    rows: Floats = marks_ARE2.transpose(0, 1, 3, 2).reshape(-1, marks_ARE2.shape[2])
+    return rows
+
+
+def _of_marks(marks_MK: Floats, weights_BK: Floats) -> Floats:
+    """Ratios [B, M / 2] of M / 2 runs: the rows of a run are what stands above the line, and below it."""
+    above_BM, below_BM = weights_BK @ marks_MK[::2].T, weights_BK @ marks_MK[1::2].T
+    ratio_BM: Floats = np.divide(above_BM, below_BM, out=np.zeros_like(above_BM), where=below_BM > 0)
+    return ratio_BM
+
+
+def _of_classes(patterns: Ints, weights_BK: Floats, *, metric: Metric) -> Floats:
+    """The metric [B, M] of M runs when pattern k, the truth and M answers, counts weights[b, k] times."""
+    truth_K, predicted_MK = patterns[0], patterns[1:]
     right_KM = (predicted_MK == truth_K).T.astype(np.float64)
     if metric == "accuracy":
         accuracy_BM: Floats = weights_BK @ right_KM / weights_BK.sum(axis=1, keepdims=True)
         return accuracy_BM
     total_BM, classes_BM = np.zeros((2, len(weights_BK), len(predicted_MK)))
-    for c in np.unique(np.concatenate([truth_K[None], predicted_MK])):
+    for c in np.unique(patterns):
         hits = weights_BK @ (right_KM * (truth_K == c)[:, None])
         both = (weights_BK @ (truth_K == c))[:, None] + weights_BK @ (predicted_MK == c).T  # 2 TP + FP + FN
         total_BM += np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
         classes_BM += both > 0
     f1_BM: Floats = total_BM / classes_BM
     return f1_BM
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What some runs of some arms did on some of a study's test examples."""
+
+    study: Study
+    arms: Sequence[tuple[Arm, Sequence[int]]]
+    """With the runs that count: of every arm as many."""
+    where: Ints
+
+    @property
+    def marks(self) -> Floats | None:
+        """[A, R, E, 2] of structures."""
+        found = [arm.marks[[*runs]][:, self.where] for arm, runs in self.arms if arm.marks is not None]
+        return np.stack(found) if found else None
+
+    @property
+    def predictions(self) -> Ints:
+        """[A, R, E]"""
+        return np.stack([arm.predictions[[*runs]][:, self.where] for arm, runs in self.arms])
+
+    def observed(self) -> list[float]:
+        """The mean score of each arm's runs."""
+        if (marks_ARE2 := self.marks) is not None:
+            once = np.ones((1, len(self.where)))
+            return [float(_of_marks(_rows(marks_RE2[None]), once).mean()) for marks_RE2 in marks_ARE2]
+        return [_mean(self.study.truth[self.where], runs, _metric(self.study)) for runs in self.predictions]
+
+    def samples(self, resamples: int) -> Floats:
+        """[B, A]"""
+        seed = self.study.environment.seed
+        if (marks_ARE2 := self.marks) is not None:
+            return resample_marks(marks_ARE2, seed=seed, resamples=resamples)
+        truth_E, metric = self.study.truth[self.where], _metric(self.study)
+        return resample(truth_E, self.predictions, metric=metric, seed=seed, resamples=resamples)
+
+
+def _metric(study: Study) -> Metric:
+    assert study.metric in ("accuracy", "macro_f1")
+    return study.metric
 
 
 def interval(value: float, samples_B: Floats, *, level: float = LEVEL) -> Estimate:
@@ -140,18 +218,16 @@ def _pair(study: Study, a: Arm, b: Arm, *, level: float, resamples: int) -> Comp
     seeds = tuple(sorted(set(a.seeds) & set(b.seeds)))
     if not seeds:
         raise BadInput(f"{a.name} {a.seeds} and {b.name} {b.seeds}: no seed in common; run both with the same seeds")
-    predicted_ARE = np.stack([arm.predictions[[arm.seeds.index(s) for s in seeds]] for arm in (a, b)])
-    samples_BA = resample(
-        study.truth, predicted_ARE, metric=study.metric, seed=study.environment.seed, resamples=resamples
-    )
-    observed = [np.mean([score(study.truth, run, metric=study.metric) for run in runs]) for runs in predicted_ARE]
+    runs = [(arm, [arm.seeds.index(s) for s in seeds]) for arm in (a, b)]
+    results = _Results(study, runs, np.arange(len(study.truth)))
+    observed, samples_BA = results.observed(), results.samples(resamples)
     differences_B = samples_BA[:, 0] - samples_BA[:, 1]
     only_a, only_b, p = mcnemar(study.truth, a.predictions[a.best_run], b.predictions[b.best_run])
     return Comparison(
         a=a.name,
         b=b.name,
         seeds=seeds,
-        difference=interval(float(observed[0] - observed[1]), differences_B, level=level),
+        difference=interval(observed[0] - observed[1], differences_B, level=level),
         p=p_value(differences_B),
         p_holm=1.0,
         only_a=only_a,
@@ -167,9 +243,8 @@ def scores(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) ->
     everything = np.arange(len(study.truth))
 
     def estimate(arm: Arm, where: Ints) -> Estimate:
-        truth, runs = study.truth[where], arm.predictions[:, where]
-        samples = resample(truth, runs[None], metric=study.metric, seed=study.environment.seed, resamples=resamples)
-        return interval(_mean(truth, runs, study.metric), samples[:, 0], level=level)
+        results = _Results(study, [(arm, range(len(arm.seeds)))], where)
+        return interval(results.observed()[0], results.samples(resamples)[:, 0], level=level)
 
     return tuple(
         Score(
@@ -177,7 +252,7 @@ def scores(study: Study, *, level: float = LEVEL, resamples: int = RESAMPLES) ->
             score=estimate(arm, everything),
             clean=estimate(arm, clean) if 0 < len(clean) < len(everything) else None,
             accuracy=_mean(study.truth, arm.predictions, "accuracy"),
-            macro_f1=_mean(study.truth, arm.predictions, "macro_f1"),
+            macro_f1=None if study.of_structures else _mean(study.truth, arm.predictions, "macro_f1"),
         )
         for arm in study.arms
     )

@@ -5,7 +5,7 @@ report can be rendered again from `results.json` alone.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ from quire.core.config import Settings
 from quire.core.errors import BadInput
 
 Metric: TypeAlias = Literal["accuracy", "macro_f1"]
+Measure: TypeAlias = Literal["accuracy", "macro_f1", "f1", "exact", "las", "uas"]
+"""The metric of a study: of classes, or of structures (spans, answers in a passage, trees)."""
+RIGHT = ("not wholly right", "wholly right")
+"""The classes of a study of structures."""
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -30,6 +34,10 @@ def _shares(value: Any) -> Floats:
     return _frozen(np.round(np.asarray(value, dtype=np.float64), 6).astype(np.float32))
 
 
+def _frozen_floats(value: Any) -> npt.NDArray[np.float64]:
+    return _frozen(np.round(np.asarray(value, dtype=np.float64), 6))
+
+
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array.flags.writeable = False
     return array
@@ -41,6 +49,7 @@ def _plain(array: npt.NDArray[Any]) -> list[Any]:
 
 
 Classes: TypeAlias = Annotated[npt.NDArray[np.int64], PlainValidator(_whole), PlainSerializer(_plain)]
+Marks: TypeAlias = Annotated[npt.NDArray[np.float64], PlainValidator(_frozen_floats), PlainSerializer(_plain)]
 Probabilities: TypeAlias = Annotated[Floats, PlainValidator(_shares), PlainSerializer(_plain)]
 
 
@@ -95,7 +104,9 @@ class Arm(Settings):
     dev: tuple[float, ...]
     """The metric on dev, per run; 0 to 1."""
     predictions: Classes
-    """[R, E] class ids on test."""
+    """[R, E] class ids on test; of structures, whether each is wholly right."""
+    marks: Marks | None = None
+    """[R, E, 2], of structures: the score of a run is the sum of the first over that of the second."""
     probabilities: Probabilities | None = None
     """[R, E, C], or None where the arm gives none."""
     parameters: int = 0
@@ -121,6 +132,8 @@ class Arm(Settings):
             raise ValueError(f"arm {self.name}: dev and predictions need one row per seed ({runs})")
         if any(len(rows) not in (0, runs) for rows in (self.cost, self.curves)):
             raise ValueError(f"arm {self.name}: cost and curves need one entry per seed ({runs}), or none")
+        if self.marks is not None and self.marks.shape != (*self.predictions.shape, 2):
+            raise ValueError(f"arm {self.name}: marks and predictions disagree in shape")
         if self.probabilities is not None and self.probabilities.shape[:-1] != self.predictions.shape:
             raise ValueError(f"arm {self.name}: probabilities and predictions disagree in shape")
         return self
@@ -245,13 +258,16 @@ class Environment(Settings):
 
 
 class Study(Settings):
-    """All that was measured. `leaked` are the test examples whose text is also in train."""
+    """All that was measured. `leaked` are the test examples whose text is also in train.
+
+    Where answers are structures, the classes are `RIGHT`, and the truth of every example is to be wholly right.
+    """
 
     title: str
     labels: tuple[str, ...]
     truth: Classes
     """[E]"""
-    metric: Metric
+    metric: Measure
     arms: tuple[Arm, ...]
     selected: str
     """Name of the arm with the best dev score; test had no say."""
@@ -278,6 +294,8 @@ class Study(Settings):
             if name not in names:
                 raise ValueError(f"no arm named {name!r} among {names}")
         for arm in self.arms:
+            if (arm.marks is None) == self.of_structures:
+                raise ValueError(f"arm {arm.name}: marks go with the metrics of structures, not with {self.metric}")
             if arm.predictions.shape[1] != len(self.truth):
                 raise ValueError(f"arm {arm.name}: {arm.predictions.shape[1]} predictions for {len(self.truth)} truths")
             if arm.probabilities is not None and arm.probabilities.shape[2] != len(self.labels):
@@ -287,6 +305,11 @@ class Study(Settings):
         if self.truth.ndim != 1 or not len(self.truth) or _outside(self.truth, len(self.labels)):
             raise ValueError(f"truth must be a row of indices of the {len(self.labels)} labels")
         return self
+
+    @property
+    def of_structures(self) -> bool:
+        """Whether answers are more than classes."""
+        return self.metric not in get_args(Metric)
 
     def arm(self, name: str) -> Arm:
         """The arm called `name`; KeyError when there is none."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from quire.core.config import Settings
-from quire.core.results import Metric
+from quire.core.results import Measure
 
 
 class Estimate(Settings):
@@ -29,7 +29,9 @@ class Score(Settings):
     clean: Estimate | None = None
     """The same without the test examples whose text is also in train; None when there are none."""
     accuracy: float
-    macro_f1: float
+    """Of structures, the share that is wholly right."""
+    macro_f1: float | None
+    """None for structures."""
 
 
 class Comparison(Settings):
@@ -56,7 +58,7 @@ class Verdict(Settings):
     """The selected arm against each other one."""
 
     selected: str
-    metric: Metric
+    metric: Measure
     level: float
     """Of the intervals, 0.95 for 95 %; a winner needs p_holm below 1 - level."""
     resamples: int

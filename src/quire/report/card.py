@@ -25,11 +25,13 @@ def model_card(study: Study, verdict: Verdict) -> str:
 
 
 def _front(study: Study, verdict: Verdict) -> dict[str, Any]:
-    """The metadata, with the deployed arm's scores as a model index."""
+    """The metadata, with the deployed arm's scores as a model index, where hubs know such scores: of classes."""
+    if study.of_structures:
+        return {"tags": ["quire"]}
     score = verdict.score(study.deployed.name)
     metrics = [
         {"type": "accuracy", "value": round(score.accuracy, 4), "name": "accuracy"},
-        {"type": "f1", "value": round(score.macro_f1, 4), "name": "macro-F1"},
+        {"type": "f1", "value": round(score.macro_f1 or 0.0, 4), "name": "macro-F1"},
     ]
     result = {
         "task": {"type": "text-classification"},

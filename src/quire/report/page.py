@@ -31,6 +31,7 @@ def _threads(study: Study) -> str:
 def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
     trained = [arm for arm in study.arms if any(arm.curves)]
     few, calibrated = len(study.labels) <= MATRIX_CLASSES, calibration(study)
+    classes = not study.of_structures
     return {
         "study": study,
         "verdict": verdict,
@@ -44,8 +45,8 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "curves": _curves(study, trained),
         "trained": trained,
         "threads": _threads(study),
-        "confusion": confusion(study) if few else None,
-        "confusions": [] if few else confusions(study),
+        "confusion": confusion(study) if few and classes else None,
+        "confusions": confusions(study) if classes and not few else [],
         "calibration": calibrated,
         "reliability": plots.reliability(*calibrated[:3]) if calibrated else "",
         "mistakes": mistakes(study),

@@ -1,13 +1,20 @@
 """Numbers and curves as words that a person reads at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from quire.core.results import Cost, Pretraining
+from quire.core.results import Cost, Measure, Pretraining
 from quire.core.verdict import Comparison, Estimate
 
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+METRICS: Mapping[Measure, str] = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "f1": "F1",
+    "exact": "exact match",
+    "las": "labelled attachment",
+    "uas": "unlabelled attachment",
+}
 _MINUS = "\N{MINUS SIGN}"
 
 
