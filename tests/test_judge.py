@@ -335,13 +335,10 @@ def test_a_score_of_structures_is_a_ratio_of_sums_and_is_resampled_as_one() -> N
 def test_marks_of_one_each_are_accuracy(truth: Ints) -> None:
     predicted = noisy(truth, 0.7, runs=3, key="three")
     marks = np.stack([predicted == truth, np.ones_like(predicted)], axis=-1).astype(np.float64)
-    a, b = (f(x[None], resamples=500) for f, x in ((resample_marks, marks), (_accuracy_of(truth), predicted)))
+    a = resample_marks(marks[None], resamples=500)
+    b = resample(truth, predicted[None], metric="accuracy", resamples=500)
     assert np.mean(a) == pytest.approx(np.mean(b), abs=0.003)
     assert np.std(a) == pytest.approx(np.std(b), rel=0.1)
-
-
-def _accuracy_of(truth: Ints) -> Any:
-    return lambda predicted, resamples: resample(truth, predicted, metric="accuracy", resamples=resamples)
 
 
 def test_structures_are_compared_by_their_marks() -> None:
