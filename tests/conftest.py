@@ -37,6 +37,10 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "classify-attention": {"labels": ["bad", "good", "好"], "pool": "attention"},
     "classify-concat": {"labels": ["bad", "good", "好"], "pool": "last+max+mean"},
     "classify-private": {"labels": ["bad", "good", "好"], "private": 9},
+    "extract-shown": {"absent": False},
+    "extract_spans": {"labels": ["PER", "LOC"]},
+    "extract_spans-asked": {"labels": ["PER", "LOC"], "questions": {"LOC": "which place is it"}},
+    "extract_label": {"labels": ["bad", "good", "好"], "descriptions": {"bad": "it is bad"}},
 }
 """Example settings of the components that have a field without a default; the others need no line here. What stands
 behind a hyphen is another way to set one up that contract tests try too."""

@@ -19,7 +19,14 @@ from quire.paradigms.classify import Classify
 from quire.train.evaluate import said
 from quire.train.loop import planned
 
-NAMES = [*catalogue(Paradigm), "classify-attention", "classify-concat", "classify-private"]  # type: ignore[type-abstract]
+NAMES = [
+    *catalogue(Paradigm),  # type: ignore[type-abstract]
+    "classify-attention",
+    "classify-concat",
+    "classify-private",
+    "extract-shown",
+    "extract_spans-asked",
+]
 LABELS = ("bad", "good", "好")
 Draw = Callable[[int, Rng], Passage]
 

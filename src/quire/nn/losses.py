@@ -1,4 +1,7 @@
-"""Losses that several objectives share. Legend: M asked positions, C classes, K pairs, W width."""
+"""Losses that several objectives share.
+
+Legend: M asked positions, C classes, K pairs or sequences, P positions of the K sequences, W width.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +16,24 @@ def cross_entropy(logits_MC: Tensor, answers_M: Tensor, *, smoothing: float = 0.
     if answers_M.numel() == 0:
         return logits_MC.sum()
     return F.cross_entropy(logits_MC.float(), answers_M, label_smoothing=smoothing)
+
+
+def position_cross_entropy(scores_P: Tensor, owner_P: Tensor, answers_K: Tensor) -> Tensor:
+    """Mean of -log softmax(scores of a sequence)[answer], the answers being places in P; 0 when K = 0, never NaN."""
+    if answers_K.numel() == 0:
+        return scores_P.sum()
+    scores_P = scores_P.float()
+    top_K = scores_P.new_full((len(answers_K),), -torch.inf).scatter_reduce(0, owner_P, scores_P.detach(), "amax")
+    raised_P = (scores_P - top_K[owner_P]).exp()
+    total_K = raised_P.new_zeros(len(answers_K)).index_add(0, owner_P, raised_P)
+    return (top_K + total_K.log() - scores_P[answers_K]).mean()
+
+
+def binary_cross_entropy(scores_M: Tensor, truth_M: Tensor) -> Tensor:
+    """Mean of -log of the probability that a logistic unit gives the truth, 0 or 1; 0 when M = 0, never NaN."""
+    if truth_M.numel() == 0:
+        return scores_M.sum()
+    return F.binary_cross_entropy_with_logits(scores_M.float(), truth_M.float())
 
 
 def token_health(logits_MV: Tensor, answers_M: Tensor) -> dict[str, float]:
