@@ -41,6 +41,8 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "extract_spans": {"labels": ["PER", "LOC"]},
     "extract_spans-asked": {"labels": ["PER", "LOC"], "questions": {"LOC": "which place is it"}},
     "extract_label": {"labels": ["bad", "good", "好"], "descriptions": {"bad": "it is bad"}},
+    "label": {"labels": ["bad", "good", "好"]},
+    "label-crf": {"labels": ["bad", "good", "好"], "scheme": "bioes", "crf": True, "valid": True},
 }
 """Example settings of the components that have a field without a default; the others need no line here. What stands
 behind a hyphen is another way to set one up that contract tests try too."""

@@ -20,7 +20,7 @@ from quire.paradigms import Paradigm
 from quire.train.loop import planned
 
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
-WAYS = ("classify-attention", "classify-concat", "classify-private")
+WAYS = ("classify-attention", "classify-concat", "classify-private", "label-crf")
 MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
 MEMBERS += [pytest.param(Paradigm, name, id=name) for name in WAYS]
 every = pytest.mark.parametrize(("kind", "name"), MEMBERS)

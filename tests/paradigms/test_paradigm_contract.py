@@ -26,6 +26,7 @@ NAMES = [
     "classify-private",
     "extract-shown",
     "extract_spans-asked",
+    "label-crf",
 ]
 LABELS = ("bad", "good", "好")
 Draw = Callable[[int, Rng], Passage]

@@ -198,8 +198,8 @@ class Example:
             answers={**self.answers, slot: np.where(where, self.truth, self.answers.get(slot, IGNORE))},
         )
 
-    def label(self, slot: str, answers: int | Ints, *, at: int | Bools = 0) -> Example:
-        """Ask for classes at `at`, a position or a set [L], by default the first: nothing is damaged or claimed."""
+    def label(self, slot: str, answers: int | Ints, *, at: int | Ints | Bools = 0) -> Example:
+        """Ask for classes at `at`, positions or a set [L], by default the first: nothing is damaged or claimed."""
         asked = np.full(len(self), IGNORE)
         asked[at] = answers
         return self._with(answers={**self.answers, slot: asked})

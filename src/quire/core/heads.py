@@ -66,6 +66,16 @@ class PositionHead(Settings):
     dropout: Rate = 0.1
 
 
+class ChainHead(Settings):
+    """Scores of tags by what they stand behind, and at both ends of a row: what a CRF learns beside those of words.
+
+    See `quire.nn.crf`.
+    """
+
+    kind: Literal["chain"] = "chain"
+    tags: Size
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -108,6 +118,7 @@ HeadSpec: TypeAlias = Annotated[
     | SequenceHead
     | PrivateHead
     | PositionHead
+    | ChainHead
     | DetectionHead
     | BoundaryHead
     | VectorHead

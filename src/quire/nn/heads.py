@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from quire.core.bodies import Bottleneck
 from quire.core.heads import (
     BoundaryHead,
+    ChainHead,
     ContextHead,
     DetectionHead,
     HeadSpec,
@@ -26,6 +27,7 @@ from quire.core.heads import (
 from quire.core.spec import Backbone, Pool
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
+from quire.nn.crf import ChainScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling, pooled_width
@@ -186,9 +188,9 @@ class Context(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but PrivateScores, BoundaryScores, Query and Context are called with states [M, W] and the token embedding.
-    Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of the sequences
-    asked about. The part in the body that is its own, where every head has one, is its `branch`.
+    All but PrivateScores, ChainScores, BoundaryScores, Query and Context are called with states [M, W] and the token
+    embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of
+    the sequences asked about. The part in the body that is its own, where every head has one, is its `branch`.
     """
     head = _bare(spec, backbone, body)
     if backbone.branch and body is backbone:
@@ -210,6 +212,8 @@ def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return PrivateScores(body, outputs=spec.outputs, width=spec.width, dropout=spec.dropout)
         case PositionHead():
             return PositionScores(body, spec)
+        case ChainHead():
+            return ChainScores(spec.tags)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():
