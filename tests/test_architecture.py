@@ -86,14 +86,13 @@ def undocumented() -> Iterator[str]:
     """Public classes, functions and methods without a docstring, but for those that have it from above (overrides,
     and methods that a Protocol asks for) and those of one statement, which say it shorter."""
     classes = {n.name: n for tree in TREES.values() for n in tree.body if isinstance(n, ast.ClassDef)}
-    bases = {name: {ast.unparse(base).partition("[")[0] for base in node.bases} for name, node in classes.items()}
     methods = {name: {n.name for n in _functions(node)} for name, node in classes.items()}
-    asked = {method for name in classes if "Protocol" in bases[name] for method in methods[name]}
+    asked = {method for name, node in classes.items() if "Protocol" in _bases(node) for method in methods[name]}
 
-    def from_above(cls: str, method: str) -> bool:
-        return any(
-            base.startswith("nn.") or method in methods.get(base, ()) or from_above(base, method)
-            for base in bases.get(cls, ())
+    def from_above(cls: ast.ClassDef | None, method: str) -> bool:
+        return cls is not None and any(
+            base.startswith("nn.") or method in methods.get(base, ()) or from_above(classes.get(base), method)
+            for base in _bases(cls)
         )
 
     for name, tree in TREES.items():
@@ -104,9 +103,13 @@ def undocumented() -> Iterator[str]:
             if not ast.get_docstring(cls):
                 yield f"{name}: {cls.name}"
             for node in _functions(cls):
-                told = ast.get_docstring(node) or node.name in asked or from_above(cls.name, node.name)
+                told = ast.get_docstring(node) or node.name in asked or from_above(cls, node.name)
                 if not told and len(node.body) > 1:
                     yield f"{name}: {cls.name}.{node.name}"
+
+
+def _bases(node: ast.ClassDef) -> set[str]:
+    return {ast.unparse(base).partition("[")[0] for base in node.bases}
 
 
 def _functions(node: ast.Module | ast.ClassDef) -> list[ast.FunctionDef]:

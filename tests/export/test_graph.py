@@ -30,7 +30,7 @@ def said(whole: Model, runtime: Runtime, lengths: list[int], *, head: str | None
     return float(np.abs(ours.numpy() - runtime(batch)[0]).max())
 
 
-@pytest.mark.parametrize("body", ["mpnet", "albert, sinusoids", "modern", "xlnet", "mobile"])
+@pytest.mark.parametrize("body", ["mpnet", "albert, sinusoids", "modern", "xlnet", "mobile", "prefix", "prompt"])
 def test_states_are_ours(body: str, tmp_path: Path) -> None:
     whole = model(body, depth=3 if body == "modern" else 2)
     padded = PaddedModel(whole)

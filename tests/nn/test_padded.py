@@ -34,6 +34,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "mobile": {"kind": "bottleneck", "bottleneck": 12, "embedding": 8} | {"position": "sinusoidal", "init_std": 0.1},
     "bilinear": {"score": "bilinear", "position": "bucketed", "window": 3},
     "additive": {"score": "additive", "norm": "rms"},
+    "prefix": {"prefix": 3, "window": 3, "global_every": 2},
+    "prompt": {"prompt": 2, "position": "rotary", "segments": 0},
 }
 HEADS = {
     f"{pool}, {mix}": SequenceHead(outputs=3, pool=pool, mix=mix)
@@ -95,7 +97,7 @@ def test_scores_are_those_of_packed_batches(body: str, head: str) -> None:
 
 def test_segments_are_asked_for_where_they_mean_something() -> None:
     asks = {body for body in BODIES if "token_type_ids" in PaddedModel(model(body)).inputs}
-    assert asks == {"bert", "albert", "xlnet", "mobile", "bilinear", "additive"}
+    assert asks == {"bert", "prefix", "albert", "xlnet", "mobile", "bilinear", "additive"}
 
 
 REFUSED: Mapping[str, tuple[dict[str, Any], Any, str]] = {

@@ -35,6 +35,8 @@ READ: dict[str, dict[str, Any]] = {
     "buckets, windows": {"position": "bucketed", "furthest": 20, "buckets": 8, "window": 3},
     "shared layers": {"groups": 1, "norm": "rms", "gated": True},
     "additive": {"score": "additive"},
+    "prefix": {"prefix": 3},
+    "prefix, windows": {"prefix": 2, "window": 3, "position": "rotary"},
     "bilinear, languages": {"score": "bilinear", "languages": 2, "segments": 3},
 }
 WRITTEN: dict[str, dict[str, Any]] = {
@@ -42,6 +44,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "T5": {"position": "bucketed", "norm": "rms", "norm_first": True, "bias": False, "embedding_norm": False}
     | {"score": "dot", "head_width": 5, "furthest": 20},
     "windows in the encoder": {"position": "rotary", "window": 2},
+    "prefix": {"prefix": 3},
 }
 
 
@@ -156,4 +159,10 @@ def test_no_padding_is_ever_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_body_that_sees_ahead_is_refused(body: dict[str, Any]) -> None:
     model = Model(Backbone.model_validate(body), {"lm": TokenHead(transform=False)}, seed=1)
     with pytest.raises(BadInput, match=r"cannot be told token by token.* take backbone.kind transformer"):
+        Stepwise(model, [example(tokens(3, 1))], head="lm")
+
+
+def test_a_prompt_is_refused() -> None:
+    model = Model(Backbone.model_validate(PLAIN | {"prompt": 2}), {"lm": TokenHead(transform=False)}, seed=1)
+    with pytest.raises(BadInput, match="behind a learned prompt; take prefix"):
         Stepwise(model, [example(tokens(3, 1))], head="lm")

@@ -22,6 +22,8 @@ class Star(Backbone):
         {
             "adapters",
             "branch",
+            "prefix",
+            "prompt",
             "decoder",
             "head_width",
             "buckets",
@@ -59,6 +61,8 @@ class Bag(Backbone):
         {
             "adapters",
             "branch",
+            "prefix",
+            "prompt",
             "decoder",
             "depth",
             "heads",
@@ -94,6 +98,8 @@ class Bottleneck(Backbone):
         {
             "adapters",
             "branch",
+            "prefix",
+            "prompt",
             "decoder",
             "head_width",
             "languages",

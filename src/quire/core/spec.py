@@ -117,6 +117,10 @@ class Backbone(Settings):
     adapters: Adapters | None = None
     branch: Branch | None = None
     """Every head has one: what it asks for passes through its own. Where it is the only head, all does."""
+    prefix: Size | None = None
+    """Learned keys and values before those of every layer: see `quire.nn.prefix`."""
+    prompt: Size | None = None
+    """Learned vectors before each text: see `quire.nn.prompt`."""
     init_std: Positive = 0.02
     init: Literal["bert", "gpt2", "t5", "fan_in"] = "bert"
     """How weights are drawn: see `quire.nn.initial`."""
@@ -176,6 +180,11 @@ class Backbone(Settings):
             raise ValueError("adapters.normed: the norm stands before the layer, not behind the sum; leave it out")
         if self.branch and not self.can_branch:
             raise ValueError("branch: only of an encoder with norms behind its sums and no relative positions")
+        if self.prefix and self.position == "relative":
+            raise ValueError("prefix: relative attention asks how far away keys are, and these have no place")
+        if self.prompt and (self.decoder or self.window or self.position == "relative"):
+            has = "a decoder" if self.decoder else "a window" if self.window else "relative positions"
+            raise ValueError(f"prompt: the body has {has}, which would not see it as texts do; take prefix")
         if self.global_every and self.window is None:
             raise ValueError("global_every: give `window` too, the neighbours that a local layer sees")
         return self

@@ -22,6 +22,7 @@ from quire.core.spec import Backbone
 from quire.core.visibility import Apart, Causal, Full, Visibility, Window
 from quire.nn.grid import Grid, worth_it
 from quire.nn.positions import Rotation
+from quire.nn.prefix import PrefixTable
 
 
 def additive(sees: Visibility, length: int, device: torch.device | str) -> Tensor:
@@ -198,6 +199,23 @@ class Layout:
             self._local[radius] = Layout(runs, self.positions, self.segments, radius=radius, rotations=self._rotations)
         return self._local[radius]
 
+    def after(self, count: int) -> Layout:
+        """The same with so many positions before each sequence, as if they were its own; BadInput where some of it
+        would not see them."""
+        runs, positions, segments, start = [], [], [], 0
+        for run, *told in zip(
+            self.runs, *(torch.split(t, self.sizes) for t in (self.positions, self.segments)), strict=True
+        ):
+            if not isinstance(run.sees, Full | Causal) or run.given is not None:
+                raise BadInput(f"a prompt stands before a text that is {run.sees}; take full or causal visibility")
+            places_RL, segments_RL = (t.view(run.sequences, run.length) for t in told)
+            before_P = torch.arange(-count, 0, device=places_RL.device)
+            positions.append(torch.cat([places_RL[:, :1] + before_P, places_RL], dim=1).flatten())
+            segments.append(torch.cat([segments_RL[:, :1].expand(-1, count), segments_RL], dim=1).flatten())
+            runs.append(replace(run, start=start, length=run.length + count))
+            start += run.sequences * (run.length + count)
+        return Layout(runs, torch.cat(positions), torch.cat(segments))
+
     def masked(self, masks: Sequence[Tensor]) -> Layout:
         """The same with a mask [H, L, L] for each run, which says who sees whom and more."""
         runs = [replace(run, given=mask) for run, mask in zip(self.runs, masks, strict=True)]
@@ -242,6 +260,7 @@ class Mixing(nn.Module):
         self.heads, self.dropout = spec.heads, spec.attention_dropout
         self.scale = None if spec.score == "scaled_dot" else 1.0
         self.probe = nn.Parameter(torch.empty(spec.inner)) if spec.score == "additive" else None
+        self.prefix = PrefixTable(spec) if spec.prefix else None
 
     def mixed(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, layout: Layout) -> Tensor:
         """[N, W]: what each position takes from those of its sequence that it sees, heads side by side."""
@@ -264,6 +283,9 @@ class Mixing(nn.Module):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """softmax(score(q, k) + mask) v: queries, keys and values [R, H, L, D] -> [R, H, L, D]."""
         dropout = self.dropout if self.training else 0.0
+        if self.prefix is not None:
+            k, v, mask = self.prefix.before(k, v, mask, causal=causal)
+            causal = False
         if self.probe is None:
             return F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=self.scale

@@ -59,6 +59,12 @@ class PaddedLayout(Layout):
             )
         return self._local[radius]
 
+    def after(self, count: int) -> Layout:
+        segments_BL = self.segments.view(self.real_BL.shape)
+        first_BP = segments_BL[:, :1].expand(-1, count)
+        real = nn.functional.pad(self.real_BL, (count, 0), value=True)
+        return PaddedLayout(real, torch.cat([first_BP, segments_BL], dim=1).flatten())
+
     def masked(self, masks: Sequence[Tensor]) -> Layout:
         (bias_HLL,) = masks
         return PaddedLayout(

@@ -83,6 +83,8 @@ class Stepwise:
         self.model, self.head, self.examples = model.eval(), head, examples
         self.crosses = getattr(model.head_specs[head], "of", "backbone") == DECODER
         backbone = model.backbone
+        if backbone.spec.prompt:
+            raise BadInput(f"head {head!r}: a text is not told token by token behind a learned prompt; take prefix")
         if not isinstance(backbone, Encoder) or backbone.spec.position == "relative" or backbone.spec.branch:
             what = "branches" if model.spec.branch else f"{model.spec.position} positions"
             raise BadInput(

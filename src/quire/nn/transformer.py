@@ -18,6 +18,7 @@ from quire.nn.crossing import CrossAttention, Source
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
 from quire.nn.projected import Projected
+from quire.nn.prompt import Prompt
 from quire.nn.relative import RelativeAttention
 
 
@@ -140,6 +141,7 @@ class Encoder(Body):
         self.blocks = nn.ModuleList(Block(spec, number=i) for i in range(spec.groups or spec.depth))
         self.norm = norm(spec, spec.width) if spec.norm_first else nn.Identity()
         self.decoder = Decoder(spec, depth=spec.decoder) if spec.decoder else None
+        self.prompt = Prompt(spec) if spec.prompt else None
 
     def forward(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """Nobody looks at the other positions of the last layer: they are not computed."""
@@ -149,6 +151,15 @@ class Encoder(Body):
         self, x_NE: Tensor, layout: Layout, at_M: Tensor | None = None, *, beside: Projected | None = None
     ) -> Iterator[Tensor]:
         """As of every body; with `at_M` the last ones are [M, W]. What is `beside` sees whom the layer sees."""
+        if self.prompt is None:
+            yield from self._read(x_NE, layout, at_M, beside)
+            return
+        x_KE, longer, own_N = self.prompt.before(x_NE, layout)
+        for i, states in enumerate(self._read(x_KE, longer, own_N if at_M is None else own_N[at_M], beside)):
+            yield states if i == self.spec.depth else states[own_N]
+
+    def _read(self, x_NE: Tensor, layout: Layout, at_M: Tensor | None, beside: Projected | None) -> Iterator[Tensor]:
+        """The same of all that is read, a prompt included."""
         x = self.projected(x_NE)
         yield x
         plain, top = layout, self.spec.depth - 1
