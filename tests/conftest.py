@@ -43,6 +43,8 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "extract_label": {"labels": ["bad", "good", "好"], "descriptions": {"bad": "it is bad"}},
     "label": {"labels": ["bad", "good", "好"]},
     "label-crf": {"labels": ["bad", "good", "好"], "scheme": "bioes", "crf": True, "valid": True},
+    "parse": {"labels": ["root", "obj", "好"]},
+    "nest": {"labels": ["LOC", "PER", "好"]},
 }
 """Example settings of the components that have a field without a default; the others need no line here. What stands
 behind a hyphen is another way to set one up that contract tests try too."""
@@ -149,11 +151,25 @@ def drawn(paradigm: Paradigm, words: int, rng: Rng) -> Answer:
             places = sorted(
                 rng.choice(words + 1, size=2 * min(int(rng.integers(0, 4)), (words + 1) // 2), replace=False)
             )
-            pairs = zip(places[::2], places[1::2], strict=True)
-            return frozenset(Span(int(a), int(b), labels[rng.integers(len(labels))]) for a, b in pairs)
+            spans = {Span(a, b, str(rng.choice(labels))) for a, b in np.reshape(places, (-1, 2)).tolist()}
+            if rng.random() < 0.5:  # one in each, or another of the same words
+                spans |= {Span(span.start, int(rng.integers(span.start, span.end)) + 1, labels[0]) for span in spans}
+            return frozenset(spans)
         case "tree":
-            heads = [0, *range(1, words)] if rng.random() < 0.5 else [*range(2, words + 1), 0]
+            heads = [0] * words
+            _attach(heads, 0, words, rng)
             return Tree(tuple(heads), tuple(labels[rng.integers(len(labels))] for _ in heads))
+
+
+def _attach(heads: list[int], start: int, end: int, rng: Rng, head: int = 0) -> None:
+    """Make words `start` to `end` - 1 one subtree below `head`: no arcs cross."""
+    top = int(rng.integers(start, end))
+    heads[top] = head
+    for left, right in ((start, top), (top + 1, end)):
+        while left < right:
+            cut = int(rng.integers(left, right)) + 1
+            _attach(heads, left, cut, rng, top + 1)
+            left = cut
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from quire.core.catalogue import Component, catalogue
 from quire.core.example import Batch, Example, Passage, World
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
+from quire.core.visibility import Apart
 from quire.nn.model import Model, Packed, Step
 from quire.paradigms import Paradigm
 from quire.paradigms.base import Labelling
@@ -65,7 +66,8 @@ def test_without_an_answer_nothing_else_is_missing(paradigm: Paradigm, posed: li
 def test_nothing_is_longer_than_the_world_allows(paradigm: Paradigm, posed: list[Any], world: World) -> None:
     if isinstance(paradigm, Labelling):
         return  # what is kept of a text is chosen before: see `quire.text.cut`
-    assert all(len(example) <= world.length for _, _, examples in posed for example in examples)
+    blocks = [e.sees.sizes if isinstance(e.sees, Apart) else (len(e),) for _, _, of_item in posed for e in of_item]
+    assert max(size for sizes in blocks for size in sizes) <= world.length
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.tuning.conftest import ASK, Labelled
 from torch import Tensor
 
+from quire.core.answers import Item, Tree
 from quire.core.errors import BadInput
-from quire.core.example import Batch, Example, World
+from quire.core.example import Batch, Example, Passage, World
+from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
+from quire.paradigms.structure import Parse
 from quire.train.loop import fit
 from quire.tuning import Strategy
 from quire.tuning.adversarial import Change, Fgm, Freelb, Pgd
@@ -127,12 +131,20 @@ def test_nothing_is_left_at_the_table(labelled: Labelled, strategy: Strategy) ->
     assert all(record["loss"] > 0 for record in log)
 
 
-def test_two_texts_beside_each_other_are_refused(labelled: Labelled, examples: list[Example]) -> None:
-    model, _ = labelled(Fgm())
+def test_two_texts_beside_each_other_are_refused(tiny: Backbone, examples: list[Example]) -> None:
+    model = Model(tiny.model_copy(update={"decoder": 1}), {})
     bare = replace(examples[0], answers={})
     written = bare.recast(bare.tokens, Example.written("x", examples[1].tokens, start=3))
     with pytest.raises(BadInput, match="a decoder writes"):
         Change(model, Packed(Batch.pack([written])))
+
+
+def test_actions_beside_a_text_are_no_second_text(world: World, examples: list[Example], labelled: Labelled) -> None:
+    model, _ = labelled(Fgm())
+    text = Passage(examples[0].tokens[1:-1], examples[0].starts[1:-1])
+    item = Item((text,), np.arange(len(text)))
+    acted = Parse(labels=("root",)).format(item, Tree(tuple(range(len(text))), ("root",) * len(text)), world)
+    assert len(Change(model, Packed(Batch.pack(acted))).d_NE) == len(examples[0])
 
 
 def test_a_divergence_is_kullback_and_leiblers_both_ways(world: World) -> None:

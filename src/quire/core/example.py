@@ -142,7 +142,7 @@ class Example:
     answers: Mapping[str, Ints] = field(default_factory=dict)  # slot -> [L], IGNORE where nothing is asked
     positions: Ints | None = None  # [L], 0, 1, 2, ... where None
     languages: Ints | None = None  # [L], 0 where None
-    target: Example | None = None  # what a decoder writes beside it: see `written`
+    target: Example | None = None  # what is written beside it, by a decoder or as actions: see `written`
     hidden: Bools | None = None  # [L] what that decoder may not look at; nothing where None
 
     def __len__(self) -> int:

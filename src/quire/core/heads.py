@@ -76,6 +76,16 @@ class ChainHead(Settings):
     tags: Size
 
 
+class ActionHead(Settings):
+    """Scores over `outputs` actions from the states of so many words: one hidden layer of this `width`, tanh."""
+
+    kind: Literal["action"] = "action"
+    outputs: Size
+    features: Size
+    width: Size = 100
+    dropout: Rate = 0.1
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -119,6 +129,7 @@ HeadSpec: TypeAlias = Annotated[
     | PrivateHead
     | PositionHead
     | ChainHead
+    | ActionHead
     | DetectionHead
     | BoundaryHead
     | VectorHead

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quire.core.bodies import Bottleneck
 from quire.core.heads import (
+    ActionHead,
     BoundaryHead,
     ChainHead,
     ContextHead,
@@ -25,6 +26,7 @@ from quire.core.heads import (
     VectorHead,
 )
 from quire.core.spec import Backbone, Pool
+from quire.nn.actions import ActionScores
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
@@ -188,9 +190,10 @@ class Context(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but PrivateScores, ChainScores, BoundaryScores, Query and Context are called with states [M, W] and the token
-    embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what that makes of
-    the sequences asked about. The part in the body that is its own, where every head has one, is its `branch`.
+    All but PrivateScores, ChainScores, ActionScores, BoundaryScores, Query and Context are called with states [M, W]
+    and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what
+    that makes of the sequences asked about. The part in the body that is its own, where every head has one, is its
+    `branch`.
     """
     head = _bare(spec, backbone, body)
     if backbone.branch and body is backbone:
@@ -214,6 +217,8 @@ def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return PositionScores(body, spec)
         case ChainHead():
             return ChainScores(spec.tags)
+        case ActionHead():
+            return ActionScores(body, spec)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():

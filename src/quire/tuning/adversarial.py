@@ -33,13 +33,13 @@ class Change:
     """What is added to the tokens of a batch, d [N, E], as they are looked up."""
 
     def __init__(self, model: Model, batch: Packed) -> None:
-        if batch.target is not None:
+        if batch.target is not None and model.spec.decoder:
             raise BadInput("adversarial training changes one text, and here a decoder writes another; take `full`")
         table = model.table.weight
         self.model = model
         self.owner_N = torch.repeat_interleave(batch.lengths)  # the sequence of each position
         self.sizes_N1 = batch.lengths[self.owner_N, None] * table.shape[1]
-        self.d_NE = table.new_zeros(batch.size, table.shape[1])
+        self.d_NE = table.new_zeros(len(batch.tokens), table.shape[1])
 
     @contextmanager
     def made(self) -> Iterator[Tensor]:
