@@ -45,6 +45,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "label-crf": {"labels": ["bad", "good", "好"], "scheme": "bioes", "crf": True, "valid": True},
     "parse": {"labels": ["root", "obj", "好"]},
     "nest": {"labels": ["LOC", "PER", "好"]},
+    "match": {"labels": ["bad", "good", "好"], "negatives": 1, "pool": "mean", "dropout": 0.0},
+    "match-bi": {"labels": ["a", "b", "c"], "descriptions": {"a": "b c", "b": "g", "c": "h"}, "by": "bi"},
+    "siamese": {"labels": ["bad", "good", "好"]},
 }
 """Example settings of the components that have a field without a default; the others need no line here. What stands
 behind a hyphen is another way to set one up that contract tests try too."""
@@ -127,6 +130,8 @@ def pose() -> Pose:
     def made(
         paradigm: Paradigm, passages: Sequence[Passage], world: World, rng: Rng
     ) -> tuple[Item, Answer, Sequence[Example]]:
+        if paradigm.name() == "siamese":  # asks about pairs alone
+            passages = (passages[0], passages[-1])
         item = Item(tuple(passages), np.flatnonzero(passages[-1].starts))
         for _ in range(100):
             answer = drawn(paradigm, len(item.words), rng)

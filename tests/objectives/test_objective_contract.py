@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quire.core.catalogue import Component, catalogue
 from quire.core.example import IGNORE, Batch, Bools, Example, Passage, World
-from quire.core.heads import PositionHead, PrivateHead, SequenceHead, VectorHead
+from quire.core.heads import PositionHead, PrivateHead, SequenceHead, SiameseHead, VectorHead
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
 from quire.core.visibility import Causal
@@ -20,13 +20,13 @@ from quire.paradigms import Paradigm
 from quire.train.loop import planned
 
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
-WAYS = ("classify-attention", "classify-concat", "classify-private", "label-crf")
+WAYS = ("classify-attention", "classify-concat", "classify-private", "label-crf", "match-bi")
 MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
 MEMBERS += [pytest.param(Paradigm, name, id=name) for name in WAYS]
 every = pytest.mark.parametrize(("kind", "name"), MEMBERS)
 Draw = Callable[[int, Rng], Passage]
 LENGTHS = (1, 2, 7, 20, 30)
-CLASSES = (SequenceHead, PrivateHead, PositionHead, VectorHead)
+CLASSES = (SequenceHead, PrivateHead, PositionHead, SiameseHead, VectorHead)
 NEUTRAL = ("heads.extract.out.bias", "heads.extract_label.out.bias")
 """What a softmax over positions does not see: it adds the same to all."""
 
@@ -124,7 +124,7 @@ def test_answers_are_the_truth_and_the_rest_is_untouched(
             where = answers != IGNORE
             if slot in token_slots:
                 assert (answers[where] == example.truth[where]).all()
-            elif isinstance(head := heads.get(slot), SequenceHead | PrivateHead | PositionHead):
+            elif isinstance(head := heads.get(slot), SequenceHead | PrivateHead | PositionHead | SiameseHead):
                 assert ((answers[where] >= 0) & (answers[where] < head.outputs)).all()
 
 

@@ -28,6 +28,7 @@ NAMES = [
     "extract-shown",
     "extract_spans-asked",
     "label-crf",
+    "match-bi",
 ]
 LABELS = ("bad", "good", "好")
 Draw = Callable[[int, Rng], Passage]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from quire.core.errors import BadInput
 from quire.core.random import Rng
-from quire.core.visibility import Causal, Full, Visibility
+from quire.core.visibility import Apart, Causal, Full, Visibility
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -176,6 +176,16 @@ class Example:
         return cls(ids, ids, starts, free, segments, document)
 
     @classmethod
+    def apart(cls, *blocks: Example) -> Example:
+        """Examples that nobody asks yet laid one behind another: none sees another, and each begins at position 0."""
+        if any(block.answers or block.target is not None or block.sees != Full() for block in blocks):
+            raise ValueError("texts are laid side by side before others ask, write or hide")
+        names = ("tokens", "truth", "starts", "free", "segments")
+        laid = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in names}
+        places = np.concatenate([np.arange(len(block)) for block in blocks])
+        return blocks[0]._with(**laid, sees=Apart(tuple(len(block) for block in blocks)), positions=places)
+
+    @classmethod
     def written(cls, slot: str, tokens: Ints, *, start: int, asked: Bools | None = None) -> Example:
         """What a decoder writes: `tokens` [L], each from those before it, the first from the token `start`.
 
@@ -239,6 +249,18 @@ class Example:
             self.document,
             positions=None if self.positions is None else self.positions[where],
             languages=None if self.languages is None else self.languages[where],
+        )
+
+    def keeping(self, blocks: Bools) -> Example:
+        """The example with some of its blocks that stand apart, and what is asked of these."""
+        if not isinstance(self.sees, Apart) or self.languages is not None or self.hidden is not None:
+            raise ValueError("a text without blocks, or one with more than can be left out")
+        where = np.repeat(blocks, self.sees.sizes)
+        names = ("tokens", "truth", "starts", "free", "segments", "positions")
+        return self._with(
+            **{name: getattr(self, name)[where] for name in names},
+            sees=Apart(tuple(size for size, kept in zip(self.sees.sizes, blocks.tolist(), strict=True) if kept)),
+            answers={slot: values[where] for slot, values in self.answers.items()},
         )
 
     def _with(self, **changes: object) -> Example:

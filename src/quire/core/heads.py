@@ -86,6 +86,17 @@ class ActionHead(Settings):
     dropout: Rate = 0.1
 
 
+class SiameseHead(Settings):
+    """Scores over `outputs` classes from the vectors u and v of two texts: linear([u; v; |u - v|]).
+
+    Reimers & Gurevych 2019 (Sentence-BERT), section 3, whose vectors are means.
+    """
+
+    kind: Literal["siamese"] = "siamese"
+    outputs: Size
+    pool: Pool = "mean"
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -130,6 +141,7 @@ HeadSpec: TypeAlias = Annotated[
     | PositionHead
     | ChainHead
     | ActionHead
+    | SiameseHead
     | DetectionHead
     | BoundaryHead
     | VectorHead

@@ -1,6 +1,6 @@
 """Heads: what turns states into scores.
 
-Legend: M asked positions, W width of the body, E width of the embeddings, V vocabulary, C classes, P places.
+Legend: M asked positions, K pairs, W width of the body, E width of the embeddings, V vocabulary, C classes, P places.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from quire.core.heads import (
     PrivateHead,
     QueryHead,
     SequenceHead,
+    SiameseHead,
     TokenHead,
     VectorHead,
 )
@@ -116,6 +117,19 @@ class PositionScores(nn.Module):
         return scores_MC
 
 
+class SiameseScores(nn.Module):
+    """out([u; v; |u - v|]) of the vectors of two texts, which `pool` makes of their states."""
+
+    def __init__(self, spec: Backbone, head: SiameseHead) -> None:
+        super().__init__()
+        self.pool = build_pooling(head.pool, spec.width)
+        self.out = nn.Linear(3 * pooled_width(head.pool, spec.width), head.outputs)
+
+    def forward(self, u_KW: Tensor, v_KW: Tensor) -> Tensor:
+        scores_KC: Tensor = self.out(torch.cat([u_KW, v_KW, (u_KW - v_KW).abs()], dim=-1))
+        return scores_KC
+
+
 class DetectionScores(nn.Module):
     """out(activation(dense(x))), one score a token: ELECTRA's discriminator (Clark et al. 2020, their code)."""
 
@@ -190,7 +204,7 @@ class Context(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but PrivateScores, ChainScores, ActionScores, BoundaryScores, Query and Context are called with states [M, W]
+    All but Private, Siamese, Chain, Action and BoundaryScores, Query and Context are called with states [M, W]
     and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what
     that makes of the sequences asked about. The part in the body that is its own, where every head has one, is its
     `branch`.
@@ -219,6 +233,8 @@ def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return ChainScores(spec.tags)
         case ActionHead():
             return ActionScores(body, spec)
+        case SiameseHead():
+            return SiameseScores(body, spec)
         case DetectionHead():
             return DetectionScores(body)
         case VectorHead():
