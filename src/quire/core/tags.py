@@ -37,6 +37,7 @@ def allowed(row: tuple[str, ...], *, scheme: Spelling) -> Bools:
     return np.array([[follows(before, tag, scheme=scheme) for tag in row] for before in row], dtype=bool)
 
 
+@cache
 def follows(before: str, tag: str, *, scheme: Spelling) -> bool:
     """Whether a tag may stand behind another in a row that keeps to the scheme; `O` stands for both ends of it."""
     form, _ = parted(tag)
@@ -49,6 +50,7 @@ def follows(before: str, tag: str, *, scheme: Spelling) -> bool:
             return _same_span_open(before, tag) if form in ("I", "E") else parted(before)[0] not in ("B", "I")
 
 
+@cache
 def parted(tag: str) -> tuple[str, str]:
     """Form and kind: `B-PER` is B and PER, `O` is O and nothing."""
     form, _, kind = tag.partition("-")

@@ -22,6 +22,7 @@ from quire.core.example import Bools, Ints, Passage, Vocab, World
 from quire.text import backends, opening, words
 from quire.text import sentinels as marks
 from quire.text.backends import Kind
+from quire.text.files import write_text
 from quire.text.words import Segmenter
 
 HIDDEN = "\U0010ffff" * 4
@@ -228,18 +229,12 @@ class Tokenizer:
             config["strip_accents"] = normalizer["strip_accents"]
             config["tokenize_chinese_chars"] = normalizer["handle_chinese_chars"]
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "tokenizer.json", backends.written(self.backend))
-        _write(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / "tokenizer.json", backends.written(self.backend))
+        write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
         if spec["model"]["type"] == "WordPiece":
             entries = sorted((i, token) for token, i in spec["model"]["vocab"].items())
             if [i for i, _ in entries] == list(range(len(entries))):  # a line's number is its id: no holes
-                _write(folder / "vocab.txt", "".join(f"{token}\n" for _, token in entries))
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+                write_text(folder / "vocab.txt", "".join(f"{token}\n" for _, token in entries))
 
 
 def _valid(texts: list[str]) -> None:

@@ -1,0 +1,59 @@
+"""Spans as characters of a text, a JSON object a line.
+
+    {"text": "Ada met Bo.", "spans": [[0, 3, "PER"], [8, 10, "PER"]]}
+
+Words are runs of letters or digits, single Han characters and kana, and other signs (`word_places`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quire.core.answers import Span, Spans
+from quire.core.errors import BadInput
+from quire.text.problems import Problem
+from quire.text.rows import read_jsonl, read_lines
+from quire.text.words import word_places
+
+
+def read_spans(path: str | Path) -> list[Problem]:
+    """The texts of a file with their spans over words, or without where a line has none.
+
+    Spans may share words: whether that can be told is for a paradigm to say. BadInput, with the line, for a span that
+    is empty, lies outside the text, or begins or ends within a word.
+    """
+    return [_problem(row, where) for where, row in read_jsonl(str(path), read_lines(path)).rows]
+
+
+def _problem(row: Mapping[str, Any], where: str) -> Problem:
+    text = row.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise BadInput(f'{where}: no text; each line must be like {{"text": "...", "spans": [[0, 3, "PER"]]}}')
+    places = word_places(text)
+    if (given := row.get("spans")) is None:
+        return Problem((text,), None, where, places)
+    if not isinstance(given, list):
+        raise BadInput(f"{where}: spans {given!r:.40} is no list; write [[start, end, kind], ...]")
+    spans: Spans = frozenset(_span(span, text, places, where) for span in given)
+    return Problem((text,), spans, where, places)
+
+
+def _span(span: Any, text: str, places: Sequence[tuple[int, int]], where: str) -> Span:
+    match span:
+        case [int(start), int(end), str(label)] if label.strip() and not {type(start), type(end)} & {bool}:
+            pass
+        case _:
+            raise BadInput(f"{where}: the span {span!r:.60} is not [start, end, kind]; mend it")
+    if not 0 <= start < end <= len(text):
+        raise BadInput(f"{where}: the span {span!r:.60} is empty or outside the {len(text)} characters; mend it")
+    for edge in (start, end):
+        if within := [(a, b) for a, b in places if a < edge < b]:
+            [(a, b)] = within
+            raise BadInput(
+                f"{where}: the span {span!r:.60} splits the word {text[a:b]!r:.40} at character {edge}; "
+                f"move it to {a} or to {b}"
+            )
+    held = [word for word, (a, b) in enumerate(places) if start <= a and b <= end]
+    if not held:
+        raise BadInput(f"{where}: the span {span!r:.60} holds blanks alone; mend it")
+    return Span(held[0], held[-1] + 1, label.strip())
