@@ -161,7 +161,8 @@ def test_a_word_is_one_kind_once_and_what_is_begun_goes_on() -> None:
     ("system", "words", "answer", "why"),
     [
         (PARSER, 2, Tree((0, 0), ("a", "a")), "both roots"),
-        (PARSER, 2, Tree((2, 1), ("a", "a")), "its own ancestor"),
+        (PARSER, 2, Tree((2, 1), ("a", "a")), "no word is the root"),
+        (PARSER, 3, Tree((0, 3, 2), ("a", "a", "a")), "its own ancestor"),
         (PARSER, 2, Tree((0,), ("a",)), "no tree of 2 words"),
         (PARSER, 0, Tree((), ()), "no tree of 0 words"),
         (PARSER, 1, Tree((0,), ("c",)), "'c' is none of those"),

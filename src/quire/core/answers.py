@@ -44,6 +44,8 @@ class Tree:
                 return f"word {word} has the head {head}, and there are {len(self.heads)} words"
         if (roots := [word for word, head in enumerate(self.heads, start=1) if head == 0]) and len(roots) > 1:
             return f"words {roots[0]} and {roots[1]} are both roots"
+        if self.heads and not roots:
+            return "no word is the root"
         for word in range(1, len(self.heads) + 1):
             seen, at = {word}, word
             while at := self.heads[at - 1]:
