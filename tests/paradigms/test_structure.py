@@ -1,6 +1,10 @@
 """Structures by actions: where words are read, what is asked of each configuration, and what is said."""
 
+import lzma
+import os
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,13 @@ from quire.core.spec import Backbone
 from quire.core.visibility import Apart
 from quire.nn.model import Model, Packed, Step
 from quire.paradigms.structure import Acting, Nest, Parse
-from quire.train.loop import planned
+from quire.text.conllu import read_trees
+from quire.text.problems import Problem, items
+from quire.text.tokenizers import Tokenizer
+from quire.train.evaluate import said
+from quire.train.feed import Fixed
+from quire.train.loop import Job, fit, planned
+from quire.train.optim import TrainPlan
 
 PARSE = Parse(labels=("root", "obj"), dropout=0.0)
 NEST = Nest(labels=("LOC", "PER"), dropout=0.0)
@@ -87,8 +97,8 @@ def test_what_is_said_is_the_most_probable_legal_action_each_time(
 ) -> None:
     examples = answered[task.slot]
     with torch.no_grad():
-        said = task.says(Step(wild, Packed(Batch.pack(examples))))
-        for example, actions in zip(examples, said, strict=True):
+        every = task.says(Step(wild, Packed(Batch.pack(examples))))
+        for example, actions in zip(examples, every, strict=True):
             at, expected = task.system.start(len(read_at(example, task))), []
             while not task.system.ended(at):
                 expected.append(int(probabilities(wild, task, example, at).argmax()))
@@ -118,8 +128,8 @@ def test_a_long_text_is_read_in_windows_each_word_where_most_stands_around_it(wo
 def test_actions_are_over_all_windows(world: World, wild: Model) -> None:
     posed, small = item(list(range(40)), 40), replace(world, length=20)
     with torch.no_grad():
-        said = PARSE.says(Step(wild, Packed(Batch.pack(PARSE.format(posed, None, small)))))
-    tree = PARSE.decode(posed, said, small)
+        told = PARSE.says(Step(wild, Packed(Batch.pack(PARSE.format(posed, None, small)))))
+    tree = PARSE.decode(posed, told, small)
     assert isinstance(tree, Tree)
     assert len(tree.heads) == 40
     assert tree.fault() is None
@@ -138,3 +148,46 @@ def test_a_backbone_with_a_decoder_only_reads(answered: dict[str, list[Example]]
     PARSE.loss(Step(model, Packed(Batch.pack(answered["parse"])))).backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is None for name, p in model.named_parameters() if ".decoder." in name)
     assert all(p.grad is not None for p in model.heads.parameters())
+
+
+@pytest.fixture
+def sentences(tmp_path: Path) -> list[Problem]:
+    """Short ones of UD English EWT."""
+    pytest.importorskip("conllu")
+    found = Path(os.environ.get("QUIRE_DATA", "")) / "seqlab/ud_english_ewt/en_ewt-ud-dev.conllu.xz"
+    if "QUIRE_DATA" not in os.environ or not found.is_file():
+        pytest.skip("needs seqlab/ud_english_ewt of $QUIRE_DATA")
+    plain = tmp_path / "dev.conllu"
+    plain.write_bytes(lzma.decompress(found.read_bytes()))
+    problems = read_trees(plain, subtypes=False)
+    assert len(problems) == 2001
+    return [problem for problem in problems if 5 <= len(problem.words or ()) <= 12][:60]
+
+
+@pytest.mark.slow
+def test_real_sentences_are_learnt(sentences: list[Problem]) -> None:
+    """The benchmark in small: a parser that cannot learn 60 sentences by heart has lost their words or their trees."""
+    trees = [problem.answer for problem in sentences if isinstance(problem.answer, Tree)]
+    tokenizer = Tokenizer.train([problem.texts[0] for problem in sentences], kind="wordpiece", size=700)
+    world = World(tokenizer.vocab, length=64)
+    task = Parse(labels=tuple(sorted({relation for tree in trees for relation in tree.relations})))
+    posed = items(sentences, tokenizer)
+    examples: list[Example] = []
+    for posed_item, tree in zip(posed, trees, strict=True):
+        with suppress(Inexpressible):
+            examples += task.format(posed_item, tree, world)
+    assert 50 < len(examples) <= 60
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=1, width=64, heads=4, ffn=128, positions=64, dropout=0.0,
+                    init_std=0.1)  # fmt: skip
+    model = Model(spec, planned([task], spec, world), seed=1)
+    plan = TrainPlan(steps=100, batch=20, lr=4e-3, warmup=10, weight_decay=0.0)
+    fit(model, Job(Fixed(examples, "ewt"), (task,), world, plan))
+    told = said(model, task, [example for one in posed for example in task.format(one, None, world)])
+    right = words = 0
+    for posed_item, actions, tree in zip(posed, told, trees, strict=True):
+        found = task.decode(posed_item, [actions], world)
+        assert isinstance(found, Tree)
+        pairs = zip(found.heads, found.relations, tree.heads, tree.relations, strict=True)
+        right += sum(head == gold and relation == true for head, relation, gold, true in pairs)
+        words += len(tree.heads)
+    assert right / words > 0.9
