@@ -21,6 +21,7 @@ AUTO = {
     "ForPreTraining": "AutoModelForPreTraining",
     "ForNextSentencePrediction": "AutoModelForNextSentencePrediction",
     "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForQuestionAnswering": "AutoModelForQuestionAnswering",
     "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
     "LMHeadModel": "AutoModelForCausalLM",
     "Model": "AutoModel",

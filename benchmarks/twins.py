@@ -16,11 +16,14 @@ from torch import Tensor
 
 from benchmarks.zoo import CLASSES, END, LENGTH, PAD, VOCAB, Sizes, fitting, fixed, model
 from quire.core.example import IGNORE, Batch, Example
-from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead
+from quire.core.heads import DetectionHead, HeadSpec, PositionHead, QueryHead, SequenceHead
 from quire.core.random import rng
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Model, Packed, Step
+from quire.paradigms.extract import Extract
 from quire.train.convert import import_tensors
+
+EXTRACT = Extract()
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,35 @@ class Twin:
     def losses(self, answered: Any) -> tuple[Tensor, Tensor] | None:
         """Ours and theirs, the sum of what the heads ask; a body has none."""
         ours = [self._loss(slot, head) for slot, head in self.heads.items()]
-        return (torch.stack(ours).sum(), answered["loss"]) if ours else None
+        theirs = self._pointing(answered) if "start_logits" in answered else answered.get("loss")
+        return (torch.stack(ours).sum(), theirs) if ours else None
 
     def _scores(self, slot: str, head: HeadSpec, answered: Any) -> Told:
         if isinstance(head, SequenceHead):
             name = next(name for name in ("seq_relationship_logits", "sop_logits", "logits") if name in answered)
             back = torch.from_numpy(np.argsort(self.batch.order))
             return Told(self.step.logits(slot)[back], answered[name])
+        if "start_logits" in answered:
+            scores = self.step.scores(slot, torch.arange(len(self.batch.tokens)))
+            both = torch.stack([answered["start_logits"], answered["end_logits"]], dim=-1)
+            return self._real(self.batch, scores, both)
         side, batch = (self.step.target, self.batch.target) if self.batch.target else (self.step, self.batch)
         scores = side.scores(slot, torch.arange(len(batch.tokens)))
         return self._real(batch, scores, answered["prediction_logits" if "prediction_logits" in answered else "logits"])
 
+    def _pointing(self, answered: Any) -> Tensor:
+        """What their loss would be if it did not count the padding."""
+        shown_SL = self.inputs()["attention_mask"].bool()
+        sides = []
+        for name, slot in (("start_logits", EXTRACT.slot), ("end_logits", EXTRACT.ends)):
+            at_S = torch.tensor([int(np.argmax(example.answers[slot] != IGNORE)) for example in self.examples])
+            sides.append(cross_entropy(answered[name].masked_fill(~shown_SL, -torch.inf), at_S))
+        return torch.stack(sides).mean()
+
     def _loss(self, slot: str, head: HeadSpec) -> Tensor:
         step = self.step.target if self.writes else self.step
+        if isinstance(head, PositionHead):
+            return EXTRACT.loss(step)
         if isinstance(head, DetectionHead):
             return F.binary_cross_entropy_with_logits(step.logits(slot), step.answers(slot).float())
         return cross_entropy(step.logits(slot), step.answers(slot))
@@ -128,6 +147,8 @@ class Twin:
                     if len(self.heads) > 1:
                         name = "sentence_order_label" if self.family.model_type == "albert" else "next_sentence_label"
                     found[name] = torch.tensor([int(example.answers[slot][0]) for example in self.examples])
+                case "extract", _:  # theirs would count the padding
+                    continue
                 case "rtd", _:  # all real tokens count, the padding does not
                     found["labels"] = padded([example.answers[slot] for example in self.examples], 0)
                 case "write", _:
@@ -192,4 +213,5 @@ def _examples(ours: Model, sizes: Sizes, *, start: int) -> Iterator[Example]:
         else:
             example = example.ask("mlm", draw.random(length) < 0.4, tokens)
             example = example.label("pair", int(draw.integers(2))).label("classify", int(draw.integers(3)))
+            example = EXTRACT.pointed(example, *draw.integers(length, size=2).tolist())
             yield example.label("rtd", draw.integers(2, size=length), at=free)

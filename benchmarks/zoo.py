@@ -88,7 +88,7 @@ def model(name: str, sizes: Sizes) -> Any:
     if family.causal and "LMHead" not in name:  # untied and without its matrix, nothing says what a body sees
         sizes = replace(sizes, tied=True)
     config = kind.config_class(**settings(family, fitting(family, sizes)))
-    config.num_labels = 2 if name.endswith("ForPreTraining") else 3
+    config.num_labels = 2 if name.endswith(("ForPreTraining", "ForQuestionAnswering")) else 3
     theirs = kind(config)
     if name == "T5ForConditionalGeneration" and sizes.gated and not sizes.tied:
         theirs.lm_head.weight = torch.nn.Parameter(theirs.lm_head.weight.clone())  # as a folder with two is read

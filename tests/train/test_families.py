@@ -18,6 +18,7 @@ from quire.core.heads import (
     DetectionHead,
     HeadSpec,
     Parts,
+    PositionHead,
     QueryHead,
     SequenceHead,
     TokenHead,
@@ -91,6 +92,8 @@ EVERY_HEAD: dict[str, HeadSpec] = {
     "pooled": VectorHead(pool="attention"),
     "state": VectorHead(dense=False),
     "query": QueryHead(),
+    "extract": PositionHead(outputs=2, dropout=0.3),
+    "tags": PositionHead(outputs=3),
 }
 
 
@@ -285,6 +288,28 @@ def test_transformers_opens_what_we_write_and_computes_the_same(
     answered = getattr(opened.eval()(input_ids=packed.tokens[None], **more), logits)
     found = answered if len(places) == 1 else answered[0]
     torch.testing.assert_close(scores, found, atol=1e-4, rtol=1e-4)  # states of unit normal weights are large
+
+
+@QUIET
+@pytest.mark.parametrize(("name", "kind"), [("BERT", "Bert"), ("ALBERT", "Albert"), ("narrow tables", "Electra")])
+def test_a_reader_of_passages_goes_to_transformers_whole(tmp_path: Path, name: str, kind: str) -> None:
+    theirs = pytest.importorskip("transformers")
+    heads: dict[str, HeadSpec] = {"extract": PositionHead(outputs=2, dropout=0.3)}
+    backbone = BACKBONES[name][0]
+    state = save(tmp_path / "m", backbone, heads)
+    opened, report = theirs.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "m", output_loading_info=True)
+    assert (type(opened).__name__, any(report.values())) == (f"{kind}ForQuestionAnswering", False)
+    ours = Model(backbone, heads)
+    ours.load_state_dict(state)
+    packed = Packed(Batch.pack([Example.of(VOCAB, Passage(np.array([7, 8, 9]), np.ones(3, dtype=bool)))]))
+    scores = Step(ours.eval(), packed).scores("extract", torch.arange(5))
+    answered = opened.eval()(packed.tokens[None])
+    both = torch.stack([answered.start_logits[0], answered.end_logits[0]], dim=-1)
+    torch.testing.assert_close(scores, both, atol=1e-4, rtol=1e-4)
+    (tmp_path / "m" / "quire.json").unlink()
+    files = read_model(tmp_path / "m")
+    assert (files.backbone, files.heads) == (backbone, heads)
+    assert same(files.state, state)
 
 
 @QUIET

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput
-from quire.core.heads import DetectionHead, HeadSpec, Pooled, QueryHead, SequenceHead, TokenHead
+from quire.core.heads import DetectionHead, HeadSpec, Pooled, PositionHead, QueryHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.train.families import read_config
 from quire.train.families.base import Family, Row, numberless, translated
 from quire.train.families.bert import BERT
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+QA_DROPOUT = "qa_dropout"
+"""DistilBERT's field for the dropout before starts and ends; the others have none there."""
 _NEAR = 2**-8
 """How far a computed table may be from ours: bf16 keeps 8 bits of numbers below 1."""
 
@@ -191,6 +193,9 @@ def _heads(
                 found[place] = DetectionHead()
             case "query":
                 found[place] = QueryHead()
+            case "extract":
+                if len(named[last]) == 2:
+                    found[place] = PositionHead(outputs=2, dropout=config.get(QA_DROPOUT, 0.0))
             case _:
                 outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
                 if outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):

@@ -5,7 +5,7 @@ from typing import Any
 
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
-from quire.train.families.bert import EMBEDDINGS, FIELDS, TOKENS
+from quire.train.families.bert import EMBEDDINGS, FIELDS, POINTS, TOKENS
 
 _LAYER = "encoder.albert_layer_groups.#.albert_layers.0."
 _QKV = (_LAYER + f"attention.{name}.*" for name in ("query", "key", "value"))
@@ -30,6 +30,7 @@ ALBERT = Family(
     prefix="albert.",
     architectures=(
         ("AlbertForSequenceClassification", ("classify",)),
+        ("AlbertForQuestionAnswering", ("extract",)),
         ("AlbertForPreTraining", ("mlm", "pair")),
         ("AlbertForMaskedLM", ("mlm",)),
         ("AlbertModel", ()),
@@ -58,6 +59,7 @@ ALBERT = Family(
         },
         "pair": {"out.*": "sop_classifier.classifier.*"},
         "classify": {"out.*": "classifier.*"},
+        "extract": POINTS,
     },
     tied={"predictions.decoder.weight": TOKENS, "predictions.decoder.bias": "predictions.bias"},
     dropout="classifier_dropout_prob",

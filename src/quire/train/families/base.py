@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead, TokenHead
+from quire.core.heads import DetectionHead, HeadSpec, PositionHead, QueryHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.heads import build_head
 from quire.nn.model import build_body
@@ -66,7 +66,8 @@ class Family:
     """Our fields and theirs that hold the same."""
     body: Names
     heads: Mapping[str, Names]
-    """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `rtd`, `query`. The last name tells whether it is there."""
+    """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `extract`, `rtd`, `query`. The last name tells whether it
+    is there."""
     tied: Mapping[str, str]
     """Second copies of tensors, and the names that are kept. The matrix that a head can have for its own may differ,
     and a bias, which then is the copy."""
@@ -126,7 +127,7 @@ class Family:
         return next(place for place in ("lm", "write", "mlm") if place in self.heads)
 
     def places(self, heads: Mapping[str, HeadSpec]) -> dict[str, str]:
-        """Which head of the family each of our heads would be: sequence heads by their names, others by their kinds."""
+        """Which head of the family each of our heads would be: those over classes by name, others by their kinds."""
         found: dict[str, str] = {}
         for slot in sorted(heads, key=lambda slot: slot not in self.heads):
             match heads[slot]:
@@ -136,6 +137,8 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
+                case PositionHead(outputs=2) if slot == "extract":
+                    place = slot
                 case SequenceHead(outputs=outputs, pool="first", mix="none", activation=how) if how in (
                     self.pooled,
                     "none" if self.pooling else None,

@@ -32,6 +32,8 @@ BODY = EMBEDDINGS | {
     "blocks.#.ffn.down.*": _LAYER + "output.dense.*",
     "blocks.#.ffn_norm.*": _LAYER + "output.LayerNorm.*",
 }
+POINTS = {"out.*": "qa_outputs.*"}
+"""Of a head for starts and ends."""
 TOKENS = "embeddings.word_embeddings.weight"
 
 BERT = Family(
@@ -39,6 +41,7 @@ BERT = Family(
     prefix="bert.",
     architectures=(
         ("BertForSequenceClassification", ("classify",)),
+        ("BertForQuestionAnswering", ("extract",)),
         ("BertForPreTraining", ("mlm", "pair")),
         ("BertForMaskedLM", ("mlm",)),
         ("BertForNextSentencePrediction", ("pair",)),
@@ -56,6 +59,7 @@ BERT = Family(
         },
         "pair": {"out.*": "cls.seq_relationship.*"},
         "classify": {"out.*": "classifier.*"},
+        "extract": POINTS,
     },
     tied={"cls.predictions.decoder.weight": TOKENS, "cls.predictions.decoder.bias": "cls.predictions.bias"},
 )

@@ -4,7 +4,7 @@ Its backbones are BERT's, and but for one with that classifier are written as su
 """
 
 from quire.train.families.base import Family
-from quire.train.families.bert import EMBEDDINGS, TOKENS
+from quire.train.families.bert import EMBEDDINGS, POINTS, TOKENS
 
 _LAYER = "transformer.layer.#."
 _QKV = (f"{_LAYER}attention.{name}.*" for name in ("q_lin", "k_lin", "v_lin"))
@@ -14,6 +14,7 @@ DISTILBERT = Family(
     prefix="distilbert.",
     architectures=(
         ("DistilBertForSequenceClassification", ("classify",)),
+        ("DistilBertForQuestionAnswering", ("extract",)),
         ("DistilBertForMaskedLM", ("mlm",)),
         ("DistilBertModel", ()),
     ),
@@ -47,6 +48,7 @@ DISTILBERT = Family(
             "bias": "vocab_projector.bias",
         },
         "classify": {"pooler.*": "pre_classifier.*", "out.*": "classifier.*"},
+        "extract": POINTS,
     },
     pooled="relu",
     dropout="seq_classif_dropout",

@@ -5,7 +5,7 @@ from typing import Any
 
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
-from quire.train.families.bert import BODY, FIELDS, TOKENS
+from quire.train.families.bert import BODY, FIELDS, POINTS, TOKENS
 
 
 def _read(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,12 +19,18 @@ def _write(backbone: Backbone) -> dict[str, Any]:
 ELECTRA = Family(
     model_type="electra",
     prefix="electra.",
-    architectures=(("ElectraForPreTraining", ("rtd",)), ("ElectraForMaskedLM", ("mlm",)), ("ElectraModel", ())),
+    architectures=(
+        ("ElectraForQuestionAnswering", ("extract",)),
+        ("ElectraForPreTraining", ("rtd",)),
+        ("ElectraForMaskedLM", ("mlm",)),
+        ("ElectraModel", ()),
+    ),
     fields=FIELDS,
     read=_read,
     write=_write,
     body=BODY | {"project.*": "embeddings_project.*"},
     heads={
+        "extract": POINTS,
         "rtd": {
             "dense.*": "discriminator_predictions.dense.*",
             "out.*": "discriminator_predictions.dense_prediction.*",

@@ -16,6 +16,7 @@ MPNET = replace(
     prefix="mpnet.",
     architectures=(
         ("MPNetForSequenceClassification", ("classify",)),
+        ("MPNetForQuestionAnswering", ("extract",)),
         ("MPNetForMaskedLM", ("mlm",)),
         ("MPNetModel", ()),
     ),

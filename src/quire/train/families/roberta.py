@@ -9,7 +9,7 @@ from typing import Any
 
 from quire.core.spec import Backbone
 from quire.train.families.base import Family
-from quire.train.families.bert import BODY, FIELDS, TOKENS
+from quire.train.families.bert import BODY, FIELDS, POINTS, TOKENS
 
 _OFFSET = 2  # padding_idx + 1: token i of a sequence has row i + 2, and their number of positions counts all rows
 
@@ -27,6 +27,7 @@ ROBERTA = Family(
     prefix="roberta.",
     architectures=(
         ("RobertaForSequenceClassification", ("classify",)),
+        ("RobertaForQuestionAnswering", ("extract",)),
         ("RobertaForMaskedLM", ("mlm",)),
         ("RobertaModel", ()),
     ),
@@ -41,6 +42,7 @@ ROBERTA = Family(
         },
         # The classifier's own dense layer plays the pooler.
         "classify": {"pooler.*": "classifier.dense.*", "out.*": "classifier.out_proj.*"},
+        "extract": POINTS,
     },
     tied={"lm_head.decoder.weight": TOKENS, "lm_head.decoder.bias": "lm_head.bias"},
     activations=("gelu",),  # the MLM head's, always
