@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quire.adapt.bench import Bench, timed
+from quire.adapt.further import cost_of_going_on, gone_on, points_of_going_on
 from quire.core.config import parse
-from quire.core.results import Cost, MlmPoint, Pretraining, Run
+from quire.core.results import Cost, Pretraining, Run
 from quire.predict import Predictor
 from quire.predict.features import Features
 from quire.predict.linear import best_regression
 from quire.predict.majority import Majority
 from quire.predict.tfidf import TfIdf
-from quire.train.log import cost_of
-from quire.train.loop import fit
 from quire.train.safe import write_whole
 from quire.train.start import started
-from quire.train.weights import ModelFiles, read_model
+from quire.train.weights import ModelFiles
 
 RESULT, MEMBERS = "result.json", "members"
 """What a finished run leaves, and where one that is made of several has those until then."""
@@ -150,54 +148,14 @@ def _adapted(bench: Bench, seed: int, home: Path) -> tuple[Predictor, Run]:
     files = adapted_base(bench)
     title = f"Pre-trained + fine-tuned, seed {seed}"
     network, run = bench.fit_network(files, steps=bench.spending.adapted, seed=seed, folder=home, title=title)
-    shared = pretraining_cost(bench)
-    seeds = bench.settings.seeds
-    cost = Cost(
-        seconds=run.cost.seconds + shared.seconds / seeds,
-        tokens=run.cost.tokens + shared.tokens // seeds,
-        steps=run.cost.steps + shared.steps // seeds,
-    )
+    cost = run.cost + cost_of_going_on(_home(bench)).shared(bench.settings.seeds)
     return network, run.model_copy(update={"cost": cost})
 
 
 def adapted_base(bench: Bench) -> ModelFiles:
     """The base after masked language modelling on the corpus, kept as a model folder of its own."""
-    home, material = bench.folder / "arms" / "adapted", bench.material
-    if not (home / "base").is_dir():
-        job = material.job(steps=bench.spending.pretrain, seed=bench.settings.seed)
-        model = material.model(job)
-        title = "Masked language modelling"
-        log = fit(
-            model,
-            job,
-            folder=home / "pretrain",
-            title=title,
-            progress=bench.progress,
-            stop=bench.stop,
-            track=bench.track,
-        )
-        write_whole(home / "pretrain" / "summary.json", json.dumps(_summary(log)))
-        domain = bench.settings.title or "a private corpus"
-        material.save(model, home / "base", card=f"# A base after masked language modelling on {domain}\n")
-        shutil.rmtree(home / "pretrain" / "checkpoints", ignore_errors=True)
-    files = read_model(home / "base")
-    body = {name: tensor for name, tensor in files.state.items() if name.startswith("backbone.")}
-    return ModelFiles(files.backbone, heads={}, state=body)
-
-
-def _summary(log: list[dict[str, Any]]) -> Mapping[str, Any]:
-    width = max(len(log) // 200, 1)
-    points, seconds = [], 0.0
-    for start in range(0, len(log), width):
-        part = log[start : start + width]
-        seconds += sum(r["seconds"] for r in part)
-        loss = sum(r.get("loss_mlm", r["loss"]) for r in part) / len(part)
-        points.append({"step": part[-1]["step"], "loss": loss, "seconds": seconds})
-    return {"points": points, "cost": cost_of(log).model_dump()}
-
-
-def pretraining_cost(bench: Bench) -> Cost:
-    return parse(Cost, _read_summary(bench)["cost"], where="summary.json")
+    steps, domain = bench.spending.pretrain, bench.settings.title or "a private corpus"
+    return gone_on(bench, bench.material, _home(bench), steps=steps, title="Masked language modelling", domain=domain)
 
 
 def pretraining_facts(bench: Bench) -> Pretraining:
@@ -205,7 +163,7 @@ def pretraining_facts(bench: Bench) -> Pretraining:
     shards = bench.material.shards
     entropies = shards.entropies()
     return Pretraining(
-        points=tuple(MlmPoint(**point) for point in _read_summary(bench)["points"]),
+        points=points_of_going_on(_home(bench)),
         unigram=entropies.unigram,
         bigram=entropies.bigram,
         most_frequent=entropies.floor,
@@ -214,6 +172,5 @@ def pretraining_facts(bench: Bench) -> Pretraining:
     )
 
 
-def _read_summary(bench: Bench) -> Any:
-    path = bench.folder / "arms" / "adapted" / "pretrain" / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+def _home(bench: Bench) -> Path:
+    return bench.folder / "arms" / "adapted"

@@ -1,6 +1,7 @@
 """What `quire adapt` was asked to do: written to the run folder, so that the same command goes on."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
@@ -46,6 +47,10 @@ class Budget(Settings):
             return cls(amount=float(found[1]) * scale, unit=unit)
         except ValueError:
             raise BadInput(f"--budget {text}: the number must be above 0") from None
+
+    def updates(self, tokens_an_update: Callable[[], float]) -> int:
+        """How many updates it pays for, where it counts these or their tokens."""
+        return max(round(self.amount if self.unit == "steps" else self.amount / tokens_an_update()), 1)
 
     def __str__(self) -> str:
         if self.unit == "seconds":

@@ -1,4 +1,4 @@
-"""`quire compare`: ways of pre-training or of fine-tuning on one task, or of sharing a network among several."""
+"""`quire compare`: ways of pre-training, of fine-tuning, of sharing a network among tasks, of going on before each."""
 
 from typing import Annotated, Literal
 
@@ -15,6 +15,8 @@ ONE_TASK = ("dev", "test", "labels")
 """Options that mean nothing where a network is shared: the task tells."""
 TUNING = ("base", "rates")
 """Options that only strategies have."""
+NOT_FURTHER = ("arms", "strategies", "rates", "sharing", "dev", "test", "size", "length", "batch", "lr", "vocab")
+"""Options that mean nothing where a base goes on with text."""
 
 
 @app.command()
@@ -23,7 +25,7 @@ def compare(
     task: Annotated[
         list[str],
         typer.Option(
-            help="Labelled texts that each arm is fine-tuned on; with --sharing NAME=TRAIN,DEV,TEST, repeated."
+            help="Labelled texts to fine-tune on; with --sharing or --further NAME=TRAIN,DEV,TEST, repeatable."
         ),
     ],
     out: Out,
@@ -33,7 +35,7 @@ def compare(
     strategies: Annotated[
         str | None, typer.Option(help="Compare ways to fine-tune a base instead: full,head,lora,sda,vote,average.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Of strategies: a model folder, or minilm.")] = None,
+    base: Annotated[str | None, typer.Option(help="Of strategies and --further: a model folder, or minilm.")] = None,
     rates: Annotated[
         str | None, typer.Option(help="Of strategies: rates to choose from on dev, 1e-4,3e-4; else the published.")
     ] = None,
@@ -43,7 +45,18 @@ def compare(
             help="Compare ways to share a network among tasks: single,joint,lm,finetune. Recipes keep their size."
         ),
     ] = None,
-    corpus: Annotated[list[str] | None, typer.Option(help="Text without labels, repeatable.")] = None,
+    further: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare what text a base goes on with before tasks: sets (each task's, each --corpus), domains, all."
+        ),
+    ] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="With --further, NAME=DOMAIN of a task or corpus, repeatable.")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Text without labels, repeatable; with --further NAME=FILE.")
+    ] = None,
     dev: Annotated[str | None, typer.Option(help="Labelled texts to select on; else a share of --task.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled texts, read once at the end; else a share.")] = None,
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
@@ -61,7 +74,7 @@ def compare(
     vocab: Annotated[int, typer.Option(help="Tokens of the tokenizer, trained on the texts.")] = 8000,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="With --sharing or --strategies, change the recipes: path=value, repeatable."),
+        typer.Option("--set", help="With --sharing, --strategies or --further, change the recipes: path=value."),
     ] = None,
     metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
     title: Annotated[str, typer.Option(help="The report's title.")] = "",
@@ -71,22 +84,44 @@ def compare(
 
     With --sharing, learn several tasks alone and together, and judge what sharing a network gains.
     With --strategies, fine-tune one base in several ways, and judge which is better.
+    With --further, go on from one base with text of each task, of each domain and of all, fine-tune on each task, and
+    judge whether its own text, that of its domain or that of others helps.
     """
     named = [name.strip() for name in (strategies or arms).split(",") if name.strip()]
-    if sharing is None and len(task) > 1:
-        raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
-    if strategies is not None:
-        refuse(context, ("arms", "sharing", "budget", *PRETRAINING), why="means nothing with --strategies")
+    if further is not None:
+        refuse(context, NOT_FURTHER, why="means nothing with --further")
     else:
-        refuse(context, TUNING, why="needs --strategies")
-        if not named:
-            raise BadInput("compare: say what with --arms mlm,rtd or --strategies full,lora")
-    if sharing is not None:
-        refuse(context, (*ONE_TASK, *PRETRAINING), why="means nothing with --sharing: see --task and --set")
-    elif strategies is None:
-        refuse(context, ("changes",), why="needs --sharing or --strategies")
+        _check(context, named, strategies=strategies is not None, sharing=sharing is not None, several=len(task) > 1)
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
+
+    if further is not None:
+        from quire.stages import compare_sources, plain
+
+        with shown() as progress, stop_on_signal() as stop:
+            found = compare_sources(
+                further,
+                tasks=task,
+                out=out,
+                corpora=tuple(corpus or ()),
+                domains=tuple(domain or ()),
+                base=base,
+                changes=tuple(changes or ()),
+                text_column=text_column,
+                label_column=label_column,
+                budget=budget,
+                per_class=_one(labels),
+                seeds=seeds,
+                seed=seed,
+                metric=metric,
+                title=title,
+                track=track,
+                progress=progress,
+                stop=stop,
+            )
+        typer.echo("\n" + "\n".join(plain(found.table)))
+        typer.echo(f"\nReport  {found.report}\nModels  {found.folder / 'tasks'}")
+        return
 
     if sharing is not None:
         from quire.multitask import plain, share
@@ -168,3 +203,30 @@ def compare(
         )
     for outcome in outcomes:
         tell(outcome)
+
+
+def _check(context: typer.Context, named: list[str], *, strategies: bool, sharing: bool, several: bool) -> None:
+    """BadInput for what is given and has no meaning where arms, strategies or ways to share are compared."""
+    refuse(context, ("domain",), why="needs --further")
+    if several and not sharing:
+        raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
+    if strategies:
+        refuse(context, ("arms", "sharing", "budget", *PRETRAINING), why="means nothing with --strategies")
+    else:
+        refuse(context, TUNING, why="needs --strategies")
+        if not named:
+            raise BadInput("compare: say what with --arms mlm,rtd or --strategies full,lora")
+    if sharing:
+        refuse(context, (*ONE_TASK, *PRETRAINING), why="means nothing with --sharing: see --task and --set")
+    elif not strategies:
+        refuse(context, ("changes",), why="needs --sharing or --strategies")
+
+
+def _one(labels: str) -> int | None:
+    """One number of labels a class, or None for all."""
+    from quire.compare import labels_of
+
+    found, *more = labels_of(labels)
+    if more:
+        raise BadInput(f"--labels {labels}: with --further give one number of labels a class, or all")
+    return found

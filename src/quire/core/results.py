@@ -75,6 +75,10 @@ class Cost(Settings):
             seconds=self.seconds + other.seconds, tokens=self.tokens + other.tokens, steps=self.steps + other.steps
         )
 
+    def shared(self, runs: int) -> "Cost":
+        """The share of each of so many runs."""
+        return Cost(seconds=self.seconds / runs, tokens=self.tokens // runs, steps=self.steps // runs)
+
 
 class Point(Settings):
     """One moment of training; a field is None where nothing was measured then."""

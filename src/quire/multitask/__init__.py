@@ -62,7 +62,7 @@ def share(
         },
         where="compare",
     )
-    read = read_tasks(settings)
+    read = read_tasks(settings.jobs())
     with prepared(Path(out), write_yaml(settings), identity={"data": identity(read)}) as folder:
         if (folder / "results.json").exists():
             return reopened(folder)

@@ -48,9 +48,10 @@ class SharingSettings(Trials):
             raise ValueError(f"budget: ways to share count tokens or steps of pre-training, not {self.budget.unit}")
         return self
 
-    def of_task(self, name: str, recipe: Recipe) -> AdaptSettings:
-        """The same as settings of one job on this task."""
-        return self.model_copy(update={"title": name}).job(self.tasks[name], recipe)
+    def jobs(self) -> dict[str, AdaptSettings]:
+        """The same as settings of one job on each task, by the first recipe."""
+        recipe = next(iter(self.arms.values()))
+        return {name: self.model_copy(update={"title": name}).job(files, recipe) for name, files in self.tasks.items()}
 
 
 def ways_of(text: str) -> tuple[Way, ...]:

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from quire.adapt.settings import AdaptSettings
 from quire.adapt.task import Given, Task, read_task
 from quire.core.errors import BadInput
-from quire.multitask.settings import SharingSettings
 from quire.text.audit import Banned, audit
 from quire.text.records import check_labels
 
 
-def read_tasks(settings: SharingSettings) -> dict[str, Task]:
-    """All tasks by name; BadInput names the task.
+def read_tasks(jobs: Mapping[str, AdaptSettings]) -> dict[str, Task]:
+    """The tasks of these jobs, by name; BadInput names the task.
 
     A training text that equals or holds a dev or test text of any task is left out for all ways alike: a network that
     shares would have seen it, with a label, in another task (SST's sentences are also those of MR).
     """
-    found = {name: _read(settings, name) for name in settings.tasks}
+    found = {name: _read(name, job) for name, job in jobs.items()}
     held_out = Banned(text for task in found.values() for part in (task.dev, task.test) for text in part.texts)
     return {name: _parted(name, task, held_out) for name, task in found.items()}
 
 
-def _read(settings: SharingSettings, name: str) -> Task:
+def _read(name: str, job: AdaptSettings) -> Task:
     try:
-        one = settings.of_task(name, next(iter(settings.arms.values())))
-        return read_task(one, Given.again(one.inputs))
+        return read_task(job, Given.again(job.inputs))
     except BadInput as error:
         raise BadInput(f"task {name}: {error}") from error
 

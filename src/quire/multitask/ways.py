@@ -97,11 +97,8 @@ def _language_model(shop: Shop, seed: int) -> tuple[ModelFiles, Cost]:
 
 def pretraining(shop: Shop, seed: int) -> Job:
     """The recipe's pre-training for the budget, on a batch of which everything has been tried."""
-    material, budget = shop.material, shop.settings.budget
+    material = shop.material
     job = material.job(steps=1, seed=shop.settings.seed + seed)
     material.model(job)
     rehearse(job)
-    steps = budget.amount
-    if budget.unit == "tokens":
-        steps /= job.tokens_an_update()
-    return material.job(steps=max(round(steps), 1), seed=job.seed)
+    return material.job(steps=shop.settings.budget.updates(job.tokens_an_update), seed=job.seed)
