@@ -25,10 +25,11 @@ from quire.tuning.base import Over
 from quire.tuning.branches import Branching
 from quire.tuning.inserts import Inserting
 from quire.tuning.past import Remembering, Taught
+from quire.tuning.prompts import Prompting
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Ensemble, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Prompting, Ensemble, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]
