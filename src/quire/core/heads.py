@@ -120,6 +120,13 @@ class QueryHead(Settings):
     kind: Literal["query"] = "query"
 
 
+class WordsHead(Settings):
+    """Of scores over the vocabulary those of a few tokens: what labels are called. It has no weights."""
+
+    kind: Literal["words"] = "words"
+    words: tuple[int, ...]
+
+
 class VectorHead(Settings):
     """A vector for a sequence: tanh(dense(x)) of its first state or of all, or that itself without `dense`."""
 
@@ -144,6 +151,7 @@ HeadSpec: TypeAlias = Annotated[
     | SiameseHead
     | DetectionHead
     | BoundaryHead
+    | WordsHead
     | VectorHead
     | QueryHead
     | ContextHead,

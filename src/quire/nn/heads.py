@@ -3,7 +3,7 @@
 Legend: M asked positions, K pairs, W width of the body, E width of the embeddings, V vocabulary, C classes, P places.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from quire.core.heads import (
     SiameseHead,
     TokenHead,
     VectorHead,
+    WordsHead,
 )
 from quire.core.spec import Backbone, Pool
 from quire.nn.actions import ActionScores
@@ -144,6 +145,17 @@ class DetectionScores(nn.Module):
         return scores_M1.squeeze(-1)
 
 
+class WordScores(nn.Module):
+    """Of scores over the vocabulary [M, V] those of a few tokens [M, C]."""
+
+    def __init__(self, words: Sequence[int]) -> None:
+        super().__init__()
+        self.words = [*words]
+
+    def forward(self, scores_MV: Tensor) -> Tensor:
+        return scores_MV[:, self.words]
+
+
 class Vector(nn.Module):
     """tanh(dense(x)) of the first position, or of `pool` over all, or the state as it is."""
 
@@ -204,7 +216,7 @@ class Context(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but Private, Siamese, Chain, Action and BoundaryScores, Query and Context are called with states [M, W]
+    All but Private, Siamese, Chain, Action, Words and BoundaryScores, Query and Context are called with states [M, W]
     and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what
     that makes of the sequences asked about. The part in the body that is its own, where every head has one, is its
     `branch`.
@@ -237,6 +249,8 @@ def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return SiameseScores(body, spec)
         case DetectionHead():
             return DetectionScores(body)
+        case WordsHead():
+            return WordScores(spec.words)
         case VectorHead():
             return Vector(body, dense=spec.dense, pool=spec.pool)
         case QueryHead():
