@@ -46,6 +46,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "parse": {"labels": ["root", "obj", "好"]},
     "nest": {"labels": ["LOC", "PER", "好"]},
     "prompt": {"labels": ["bad", "good", "好"], "template": "so {mask} : {text}"},
+    "regress-scaled": {"low": -0.5, "high": 2.0, "pool": "mean", "dropout": 0.0},
     "match": {"labels": ["bad", "good", "好"], "negatives": 1, "pool": "mean", "dropout": 0.0},
     "match-bi": {"labels": ["a", "b", "c"], "descriptions": {"a": "b c", "b": "g", "c": "h"}, "by": "bi"},
     "siamese": {"labels": ["bad", "good", "好"]},

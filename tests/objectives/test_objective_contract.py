@@ -26,6 +26,7 @@ WAYS = (
     "classify-private",
     "label-crf",
     "match-bi",
+    "regress-scaled",
 )
 MEMBERS = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
 MEMBERS += [pytest.param(Paradigm, name, id=name) for name in WAYS]
@@ -131,6 +132,8 @@ def test_answers_are_the_truth_and_the_rest_is_untouched(
             if slot in token_slots:
                 assert (answers[where] == example.truth[where]).all()
             elif isinstance(head := heads.get(slot), SequenceHead | PrivateHead | PositionHead | SiameseHead):
+                if head.outputs == 1:
+                    continue  # a number's bits
                 assert ((answers[where] >= 0) & (answers[where] < head.outputs)).all()
 
 

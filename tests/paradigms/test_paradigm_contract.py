@@ -29,6 +29,7 @@ NAMES = [
     "extract_spans-asked",
     "label-crf",
     "match-bi",
+    "regress-scaled",
 ]
 LABELS = ("bad", "good", "好")
 Draw = Callable[[int, Rng], Passage]
@@ -65,7 +66,7 @@ def test_without_an_answer_nothing_else_is_missing(paradigm: Paradigm, posed: li
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_longer_than_the_world_allows(paradigm: Paradigm, posed: list[Any], world: World) -> None:
-    if isinstance(paradigm, Labelling):
+    if isinstance(paradigm, Labelling) or paradigm.answers == "number":
         return  # what is kept of a text is chosen before: see `quire.text.cut`
     blocks = [e.sees.sizes if isinstance(e.sees, Apart) else (len(e),) for _, _, of_item in posed for e in of_item]
     assert max(size for sizes in blocks for size in sizes) <= world.length

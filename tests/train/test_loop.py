@@ -35,7 +35,7 @@ Draw = Callable[[int, Rng], Passage]
 Build = Callable[[type[Component], str], Any]
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
 OBJECTIVES = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
-WAYS = ("classify-attention", "classify-concat", "classify-private", "match-bi")
+WAYS = ("classify-attention", "classify-concat", "classify-private", "match-bi", "regress-scaled")
 OBJECTIVES += [pytest.param(Paradigm, name, id=name) for name in WAYS]
 STRATEGIES = [*catalogue(Strategy), Full(thaw_at=4, layer_decay=0.9), Full(thaw_at=2, freeze=1)]
 STEPS = 8

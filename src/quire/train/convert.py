@@ -13,7 +13,7 @@ from quire.core.errors import BadInput
 from quire.core.heads import DetectionHead, HeadSpec, Pooled, PositionHead, QueryHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.train.families import read_config
-from quire.train.families.base import Family, Row, numberless, translated
+from quire.train.families.base import REGRESS, Family, Row, numberless, translated
 from quire.train.families.bert import BERT
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -201,7 +201,13 @@ def _heads(
                 if outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):
                     rate = dropout if own_dropout is None else own_dropout
                     found[place] = SequenceHead(outputs=outputs, dropout=rate if dropped else 0.0, activation=pooled)
-    return {place: found[place] for place in family.places(found)}
+    slots = {REGRESS if place == "classify" and _is_number(head) else place: head for place, head in found.items()}
+    return {slot: slots[slot] for slot in family.places(slots)}
+
+
+def _is_number(head: HeadSpec) -> bool:
+    """What transformers takes for regression where nothing is said."""
+    return isinstance(head, SequenceHead) and head.outputs == 1
 
 
 def _start(config: Mapping[str, Any], family: Family, where: Path) -> str:

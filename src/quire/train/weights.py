@@ -27,7 +27,7 @@ from quire.nn.characters import SPELLINGS
 from quire.nn.model import DECODER, Model
 from quire.train.convert import QA_DROPOUT, Imported, checked, export_tensors, import_tensors, within_memory
 from quire.train.families import describing, same, write_config
-from quire.train.families.base import Family, shapes
+from quire.train.families.base import REGRESS, Family, shapes
 from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 from quire.train.sharded import MODEL, read_weights
 
@@ -228,14 +228,16 @@ def _config_of_head(
         return start | {"tie_word_embeddings": head.tied} | dict.fromkeys(family.scaled, head.scaled)
     if isinstance(head, PositionHead):
         return {QA_DROPOUT: head.dropout}
-    if not isinstance(head, SequenceHead) or slot != "classify":
+    if not isinstance(head, SequenceHead) or slot not in ("classify", REGRESS):
         return {}
+    if slot == REGRESS:
+        labels = None
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)
     if len(names) != head.outputs or len(set(names)) != len(names):
         raise ValueError(f"{len(names)} labels {names} for {head.outputs} outputs")
     return {
         family.dropout: head.dropout,
-        "problem_type": "single_label_classification",
+        "problem_type": "regression" if slot == REGRESS else "single_label_classification",
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }

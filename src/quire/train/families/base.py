@@ -22,6 +22,8 @@ Names: TypeAlias = Mapping[str, str]
 theirs, stacked in this order, make one of ours. After a colon stands their shape, where it is another: V vocabulary, W
 width, H heads, D width of a head; and a quote where theirs, flattened behind its first axis, is ours transposed, if it
 is a matrix."""
+REGRESS = "regress"
+"""What we call a head of theirs for classes that has one output, a number."""
 Activation: TypeAlias = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Shape: TypeAlias = tuple[int, ...]
 
@@ -143,7 +145,7 @@ class Family:
                     self.pooled,
                     "none" if self.pooling else None,
                 ) and (slot != "pair" or outputs == 2):  # theirs has two, always
-                    place = slot
+                    place = "classify" if slot == REGRESS and outputs == 1 else slot
                 case _:
                     continue
             if place in self.heads and place not in found.values():
