@@ -31,7 +31,8 @@ from benchmarks.zoo import CLASSES, Sizes
 from quire.core.random import rng
 from quire.data.fetch import data_root
 from quire.predict.features import Features
-from quire.train.start import EMBEDDED, Base, started
+from quire.train.embedded import EMBEDDED
+from quire.train.start import Base, started
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 HEADS = ("family", "class", "read", "loss", "written")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 OF_ONNX = ("int8", "texts", "text_column", "label_column", "max_loss")
 OF_SENTENCES = ("pool",)
+OF_LORA = ("base",)
 
 
 @app.command()
@@ -25,6 +26,7 @@ def export(
     sentence_transformers: Annotated[
         bool, typer.Option("--sentence-transformers", help="An encoder that sentence-transformers opens.")
     ] = False,
+    lora: Annotated[bool, typer.Option("--lora", help="What LoRA learnt over its base, as peft opens it.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Of a graph: in int8 too, if that is faster here.")] = False,
     texts: Annotated[
         str | None, typer.Option(help="Of a graph: texts to compare on; else the run's dev texts.")
@@ -39,15 +41,23 @@ def export(
     pool: Annotated[
         str | None, typer.Option(help="Of vectors: first, mean or max; else as its classifier pools, or the mean.")
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of LoRA: a model folder, or minilm; else what the run tells.")
+    ] = None,
 ) -> None:
     """Write a model for others to run."""
-    if onnx == sentence_transformers:
-        raise BadInput("export: say as what: --onnx or --sentence-transformers")
-    if onnx:
+    if onnx + sentence_transformers + lora != 1:
+        raise BadInput("export: say as what: --onnx, --sentence-transformers or --lora")
+    for chosen, options, name in ((onnx, OF_ONNX, "onnx"), (lora, OF_LORA, "lora")):
+        if not chosen:
+            refuse(context, options, why=f"is for --{name}")
+    if not sentence_transformers:
         refuse(context, OF_SENTENCES, why="is for --sentence-transformers")
+    if onnx:
         _graph(model, out, texts, (text_column, label_column), int8=int8, max_loss=max_loss)
+    elif lora:
+        _lora(model, out, base)
     else:
-        refuse(context, OF_ONNX, why="is for --onnx")
         _sentences(model, out, pool)
 
 
@@ -88,3 +98,12 @@ def _sentences(model: str, out: Path | None, pool: str | None) -> None:
 
     found = export_sentences(model, out=out, pool=cast("SentencePool | None", pool))
     typer.echo(f"{out}: pools by {found}; open it with SentenceTransformer({str(out)!r})")
+
+
+def _lora(model: str, out: Path | None, base: str | None) -> None:
+    if out is None:
+        raise BadInput("export: say where to with --out")
+    from quire.export import export_lora
+
+    found = export_lora(model, out=out, base=base)
+    typer.echo(f"{out}: updates of {found}; open it with peft, or with `quire predict {out}`")

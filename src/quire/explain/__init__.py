@@ -16,8 +16,8 @@ from quire.explain.projection import Picture, Projection, projected, similar
 from quire.explain.space import Space, read_vectors, write_vectors
 from quire.text.records import read_records
 from quire.text.rows import STDIN, Source, ending, read_table
+from quire.train.embedded import EMBEDDED
 from quire.train.safe import write_whole
-from quire.train.start import EMBEDDED
 
 __all__ = ["Picture", "Projection", "Space", "load_vectors", "project", "read_vectors", "write_vectors"]
 

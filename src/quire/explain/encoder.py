@@ -22,8 +22,9 @@ from quire.predict.folder import RECORD, located
 from quire.predict.network import Network
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
+from quire.train.embedded import EMBEDDED
 from quire.train.evaluate import embed
-from quire.train.start import EMBEDDED, Base, tokenizer_of
+from quire.train.start import Base, tokenizer_of
 from quire.train.weights import ModelFiles, read_model
 
 WAYS: Mapping[Pool, str] = {

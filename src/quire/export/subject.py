@@ -29,7 +29,8 @@ from quire.predict.network import Int8Network, Network
 from quire.predict.writer import EXTRA, writing_head
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
-from quire.train.start import EMBEDDED, embedded, tokenizer_of
+from quire.train.embedded import EMBEDDED, embedded
+from quire.train.start import tokenizer_of
 from quire.train.weights import ModelFiles, read_model
 
 Answer: TypeAlias = Callable[[Step], tuple[Tensor, ...]]
@@ -94,7 +95,7 @@ class PaddedFeatures(nn.Module):
 
 def subject(path: str | Path) -> Subject:
     """From a run folder, a model folder or an embedded base; BadInput for what has no padded form."""
-    folder = embedded(str(path)) if str(path) in EMBEDDED else _network_of(Path(path))
+    folder = embedded(str(path)) if str(path) in EMBEDDED else network_of(Path(path))
     if (folder / "config.json").is_file() and "classify" not in (files := read_model(folder)).heads:
         return _encoder(folder, files)
     match opened(folder):
@@ -108,7 +109,7 @@ def subject(path: str | Path) -> Subject:
             raise BadInput(f"{folder}: holds no network, so it has no ONNX form; serve it with `quire predict`")
 
 
-def _network_of(path: Path) -> Path:
+def network_of(path: Path) -> Path:
     """The fp32 network of a run: what it deploys, or the best network beside it; or the folder itself."""
     for inner in ("model", "network"):
         if (path / inner / "config.json").is_file() or (path / inner / ENCODER).is_dir():

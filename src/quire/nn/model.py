@@ -47,6 +47,8 @@ class Model(nn.Module):
     def __init__(self, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], *, seed: int = 0) -> None:
         super().__init__()
         self.spec = backbone
+        self.updates: Mapping[str, Tensor] = {}
+        """What was added to the weights and is kept apart too: see `quire.tuning.lora`."""
         bodies = {name: part for name, part in parts.items() if isinstance(part, Backbone)}
         self.head_specs = {name: part for name, part in parts.items() if not isinstance(part, Backbone)}
         specs = {"backbone": backbone, DECODER: backbone, **bodies}

@@ -103,7 +103,7 @@ def located(path: str | Path) -> Path:
         if (folder / inner).is_dir():
             folder = folder / inner
             break
-    if not (folder / RECORD).is_file() and not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in (RECORD, "config.json", "adapter_config.json")):
         raise BadInput(f"{folder}: holds no finished model; if a run was stopped here, give its command again")
     return folder
 

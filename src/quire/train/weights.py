@@ -3,8 +3,11 @@
 config.json, model.safetensors   as transformers writes them, opened by its AutoModel classes, where one of its
                                  families describes the backbone exactly; else our names and {"model_type": "quire"}
 heads.safetensors                our names: heads that no architecture of theirs has a place for (often absent)
+lora.safetensors                 what was added to the weights, apart (`quire.tuning.lora`; mostly absent)
 quire.json                       specs, versions, hashes, and what the writer adds (length, truncation, ...)
 README.md, tokenizer files       the model card; written by the caller's functions
+
+Folders of peft's are read too: see `quire.train.lora`.
 """
 
 import warnings
@@ -28,10 +31,11 @@ from quire.nn.model import DECODER, Model
 from quire.train.convert import QA_DROPOUT, Imported, checked, export_tensors, import_tensors, within_memory
 from quire.train.families import describing, same, write_config
 from quire.train.families.base import REGRESS, Family, shapes
+from quire.train.lora import ADAPTER, is_lora, over_base
 from quire.train.safe import read_json, read_tensors, sha256, whole_folder, write_json, write_tensors
 from quire.train.sharded import MODEL, read_weights
 
-HEADS, RECORD = "heads.safetensors", "quire.json"
+HEADS, UPDATES, RECORD = "heads.safetensors", "lora.safetensors", "quire.json"
 OWN = "quire"
 """The `model_type` of a folder in our own names."""
 
@@ -42,6 +46,7 @@ class ModelFiles:
 
     `pooler` ("pooler.weight", "pooler.bias"; or empty) is the folder's pooler, for a new SequenceHead to start
     from. `labels` names the outputs of the head `classify`. `notes` says, a line each, what was absent or unused.
+    `updates` are those of `Model.updates`, in their dtypes, and are in the weights already.
     """
 
     backbone: Backbone
@@ -51,6 +56,7 @@ class ModelFiles:
     pooler: Mapping[str, Tensor] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    updates: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def causal(self) -> bool:
@@ -115,6 +121,7 @@ def save_model(
     extra: Mapping[str, Any],
     vocab: Vocab,
     pooler: Mapping[str, Tensor] | None = None,
+    updates: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a model folder whole or not at all; one that Quire wrote before under this name is replaced.
 
@@ -122,8 +129,7 @@ def save_model(
     that pad, begin and end. BadInput when the place is taken by something else or cannot be written; ValueError when
     state, specs and labels disagree.
     """
-    if folder.exists() and not (folder / RECORD).is_file() and not _is_empty(folder):
-        raise BadInput(f"{folder}: exists and was not written by Quire; choose another place or move it away")
+    check_place(folder)
     wanted = shapes(backbone, heads).keys()
     for name in sorted(wanted ^ state.keys()):
         raise ValueError(f"the state lacks {name!r}" if name in wanted else f"no place for {name!r}")
@@ -154,17 +160,37 @@ def save_model(
         write_tensors(draft / MODEL, tensors)
         if lone_state:
             write_tensors(draft / HEADS, lone_state)
+        if updates:
+            write_tensors(draft / UPDATES, updates)
         (draft / "README.md").write_text(card, encoding="utf-8")
-        record = _Record(
-            quire=version("quire"),
-            torch=torch.__version__,
-            backbone=backbone,
-            heads=dict(heads),
-            labels=None if labels is None else list(labels),
-            sha256={path.name: sha256(path) for path in sorted(draft.glob("*.safetensors"))},
-            extra=dict(extra),
-        )
-        write_json(draft / RECORD, record.model_dump(mode="json"))
+        write_record(draft, backbone=backbone, heads=heads, labels=labels, extra=extra)
+
+
+def check_place(folder: Path) -> None:
+    """BadInput for a folder that holds other things than Quire wrote."""
+    if folder.exists() and not (folder / RECORD).is_file() and not _is_empty(folder):
+        raise BadInput(f"{folder}: exists and was not written by Quire; choose another place or move it away")
+
+
+def write_record(
+    draft: Path,
+    *,
+    backbone: Backbone,
+    heads: Mapping[str, HeadSpec],
+    labels: Sequence[str] | None,
+    extra: Mapping[str, Any],
+) -> None:
+    """quire.json, over the tensors that stand in the folder."""
+    record = _Record(
+        quire=version("quire"),
+        torch=torch.__version__,
+        backbone=backbone,
+        heads=dict(heads),
+        labels=None if labels is None else list(labels),
+        sha256={path.name: sha256(path) for path in sorted(draft.glob("*.safetensors"))},
+        extra=dict(extra),
+    )
+    write_json(draft / RECORD, record.model_dump(mode="json"))
 
 
 def read_model(folder: Path) -> ModelFiles:
@@ -175,12 +201,19 @@ def read_model(folder: Path) -> ModelFiles:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; give one with config.json and {MODEL}")
-    config = read_json(folder / "config.json")
-    ignore(config if isinstance(config, dict) else {}, folder / "config.json")
     record = _read_record(folder) if (folder / RECORD).is_file() else None
-    if isinstance(config, dict) and config.get("model_type") == OWN:
-        return _read_own(folder, record)
-    found = import_tensors(read_weights(folder), config, where=folder, heads=record.heads if record else None)
+    heads = record.heads if record else None
+    if is_lora(folder):
+        over = over_base(folder)
+        config = over.config
+        found = import_tensors(over.tensors, config, where=folder, heads=heads)
+        over.check(found.unused, folder)
+    else:
+        config = read_json(folder / "config.json")
+        ignore(config if isinstance(config, dict) else {}, folder / "config.json")
+        if isinstance(config, dict) and config.get("model_type") == OWN:
+            return _read_own(folder, record)
+        found = import_tensors(read_weights(folder), config, where=folder, heads=heads)
     if record is None:
         labels = _labels(config, found, folder / "config.json")
         notes = _notes(found.heads, found.pooler, found.unused)
@@ -209,6 +242,7 @@ def _with_beside(
     if record.labels is not None and "classify" in record.heads:
         _fitting(record.labels, record.heads["classify"], folder / RECORD)
     beside = read_tensors(folder / HEADS) if HEADS in record.sha256 else {}
+    updates = read_tensors(folder / UPDATES) if UPDATES in record.sha256 else {}
     with within_memory(folder / RECORD):
         wanted = shapes(record.backbone, record.heads)
     state = {
@@ -217,7 +251,7 @@ def _with_beside(
     }
     pooler = pooler or {name: tensor for name, tensor in beside.items() if name.startswith("pooler.")}
     notes = _notes(record.heads, pooler, unused)
-    return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, notes)
+    return ModelFiles(record.backbone, record.heads, state, record.labels, pooler, record.extra, notes, updates)
 
 
 def _config_of_head(
@@ -249,7 +283,7 @@ def _without_types(path: Path) -> None:
         write_json(path, {**read_json(path), "model_input_names": ["input_ids", "attention_mask"]})
 
 
-def _labels(config: dict[str, Any], found: Imported, where: Path) -> list[str] | None:
+def _labels(config: Mapping[str, Any], found: Imported, where: Path) -> list[str] | None:
     head, table = found.heads.get("classify"), config.get("id2label")
     if not isinstance(head, SequenceHead) or table is None:
         return None
@@ -276,7 +310,7 @@ def _fitting(labels: list[str], head: HeadSpec, where: Path) -> list[str]:
 def _read_record(folder: Path) -> _Record:
     record = parse(_Record, read_json(folder / RECORD), where=str(folder / RECORD))
     for name, digest in record.sha256.items():
-        if name in {MODEL, HEADS} and (folder / name).is_file() and sha256(folder / name) != digest:
+        if name in {MODEL, HEADS, UPDATES, ADAPTER} and (folder / name).is_file() and sha256(folder / name) != digest:
             raise BadInput(
                 f"{folder / name}: its sha256 is not the one in {RECORD}: damaged or changed; fetch it again, "
                 f"or remove {RECORD} if you changed it"

@@ -3,6 +3,10 @@
 W x + (alpha / r) B A x, where W stays as it is; A is drawn (Kaiming), B begins at 0, so that all begins at the base
 
 When training ends the product is added to W: what is kept has the shape of the base and costs what the base costs.
+A and B stay beside it, as `Model.updates`, for whoever wants them over the base (`quire export --lora`):
+
+alpha                     a number
+<layer>.<k>.a, .b         [R, W] and [O, R] of the k-th matrix of that layer
 
 Legend: N positions, W width, O outputs, K matrices that stand in one, R rank.
 """
@@ -63,10 +67,14 @@ class Lora(Strategy):
         return _merged(model)
 
     def finish(self, model: Model) -> None:
+        updates = {"alpha": torch.tensor(self.alpha)}
         for name, module in [*model.named_modules()]:
             if isinstance(module, LowRank):
                 parent, _, leaf = name.rpartition(".")
                 setattr(model.get_submodule(parent), leaf, module.plain())
+                for k, a_RW, b_OR in zip(module.matrices, module.a, module.b, strict=True):
+                    updates |= {f"{name}.{k}.a": a_RW.detach().clone(), f"{name}.{k}.b": b_OR.detach().clone()}
+        model.updates = updates
         for parameter in model.parameters():
             parameter.requires_grad_(True)
 
@@ -119,8 +127,8 @@ class LowRank(nn.Linear):
     def merged(self) -> Tensor:
         """The matrix with its updates."""
         whole = self.weight.clone()
-        for k, place in enumerate(self.matrices):
-            whole[place * self.rows : (place + 1) * self.rows] += self.scale * (self.b[k] @ self.a[k])
+        for k, a_RW, b_OR in zip(self.matrices, self.a, self.b, strict=True):
+            add(whole, k, a_RW, b_OR, scale=self.scale)
         return whole
 
     def plain(self) -> nn.Linear:
@@ -129,6 +137,12 @@ class LowRank(nn.Linear):
         layer.weight = nn.Parameter(self.merged())
         layer.bias = self.bias
         return layer.train(self.training)
+
+
+def add(whole: Tensor, k: int, a_RW: Tensor, b_OR: Tensor, *, scale: float) -> None:
+    """The update of the k-th matrix of those that stand in `whole`, in place."""
+    rows = len(b_OR)
+    whole[k * rows : (k + 1) * rows] += scale * (b_OR @ a_RW)
 
 
 @contextmanager
