@@ -150,6 +150,15 @@ def test_a_backbone_with_a_decoder_only_reads(answered: dict[str, list[Example]]
     assert all(p.grad is not None for p in model.heads.parameters())
 
 
+@pytest.mark.parametrize("std", [0.002, 0.2])
+def test_the_head_begins_with_one_size_on_any_body(std: float, tiny: Backbone, world: World) -> None:
+    spec = tiny.model_copy(update={"init_std": std})
+    head: Any = Model(spec, planned([PARSE], spec, world), seed=1).heads["parse"]
+    places = head.words.weight.view(head.features, head.width, -1)
+    assert places.std(dim=(1, 2)).tolist() == pytest.approx([(2 / (head.width + spec.width)) ** 0.5] * 4)
+    assert float(head.out.weight.detach().std()) == pytest.approx((2 / (head.width + len(PARSE.system.actions))) ** 0.5)
+
+
 @pytest.fixture
 def sentences(tmp_path: Path) -> list[Problem]:
     """Short ones of UD English EWT."""
