@@ -18,7 +18,7 @@ from quire.core.example import Batch, Example, Ints
 from quire.core.heads import TokenHead
 from quire.core.random import rng
 from quire.core.spec import Backbone
-from quire.core.visibility import Causal
+from quire.core.visibility import Causal, Prefix
 from quire.nn.model import Model, Packed, Step
 from quire.nn.stepwise import Stepwise
 
@@ -94,6 +94,20 @@ def test_token_by_token_is_the_full_pass(reader: Model, lengths: list[int], furt
     for one, more, found in zip(begun, behind, stepwise(reader, begun, behind), strict=True):
         whole = told(reader, example(np.append(one.tokens, more)))
         torch.testing.assert_close(found, whole[len(one) - 1 :], atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=4), st.integers(0, 2), st.integers(0, 99))
+@settings(max_examples=6)
+def test_a_prefix_sees_itself(reader: Model, lengths: list[int], short: int, key: int) -> None:
+    """The whole beginning, or all but its last tokens; a prefix that ends behind it is read causally, as ever."""
+    begun = [example(tokens(n, key, i), sees=Prefix(n - min(short, n - 1))) for i, n in enumerate(lengths)]
+    behind = [tokens(5, key, "behind", i) for i in range(len(lengths))]
+    for one, more, found in zip(begun, behind, stepwise(reader, begun, behind), strict=True):
+        whole = told(reader, example(np.append(one.tokens, more), sees=one.sees))
+        torch.testing.assert_close(found, whole[len(one) - 1 :], atol=1e-5, rtol=1e-5)
+    plain, longer = ([replace(one, sees=sees) for one in begun] for sees in (Causal(), Prefix(20)))
+    for one_row, other in zip(stepwise(reader, plain, behind), stepwise(reader, longer, behind), strict=True):
+        torch.testing.assert_close(one_row, other)
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), min_size=1, max_size=4), st.integers(0, 99))

@@ -1,8 +1,8 @@
 """A body told token by token: what stands before is read once and kept, and the scores are those of a full pass.
 
 What begins a text is read as a packed batch, so that sequences of unequal length share no padding. Then every row
-gets one token at a time. A backbone is read causally (GPT); a decoder also looks at the keys and values of its
-sources, which are made once.
+gets one token at a time. A backbone is read causally (GPT), or its beginning as a prefix that sees itself (UniLM); a
+decoder also looks at the keys and values of its sources, which are made once.
 
 Legend: N positions of a packed batch, R rows (one sequence each), S sequences at the beginning, W width, H heads,
 D width of a head, L positions of a source, V vocabulary.
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from quire.core.errors import BadInput
 from quire.core.example import Batch, Example
-from quire.core.visibility import Causal
+from quire.core.spec import Backbone
+from quire.core.visibility import Causal, Full, Prefix, Visibility
 from quire.nn.attention import Attention, Layout, Run
 from quire.nn.cache import Cache, View, beyond, rowwise
 from quire.nn.crossing import CrossAttention
@@ -82,15 +83,9 @@ class Stepwise:
         """BadInput for a body that cannot be read so."""
         self.model, self.head, self.examples = model.eval(), head, examples
         self.crosses = getattr(model.head_specs[head], "of", "backbone") == DECODER
+        check(model.spec, head=head)
         backbone = model.backbone
-        if backbone.spec.prompt:
-            raise BadInput(f"head {head!r}: a text is not told token by token behind a learned prompt; take prefix")
-        if not isinstance(backbone, Encoder) or backbone.spec.position == "relative" or backbone.spec.branch:
-            what = "branches" if model.spec.branch else f"{model.spec.position} positions"
-            raise BadInput(
-                f"head {head!r}: a {model.spec.kind} with {what} cannot be told token by token from what stands "
-                "before; take backbone.kind transformer without branches, with positions that are not relative"
-            )
+        assert isinstance(backbone, Encoder)
         self.body: Encoder | Decoder = backbone
         self.layers = [(backbone.block(i), backbone.spec.sees_locally(i)) for i in range(backbone.spec.depth)]
         if self.crosses:
@@ -100,7 +95,7 @@ class Stepwise:
 
     def start(self) -> Tensor:
         """log p [S, V] of what comes first behind each example, in their order."""
-        examples = [e if self.crosses else replace(e, sees=e.sees & Causal()) for e in self.examples]
+        examples = [e if self.crosses else replace(e, sees=_beginning(e)) for e in self.examples]
         batch, device = Batch.pack(examples), next(self.model.parameters()).device
         packed, order = Packed(batch, device), torch.from_numpy(batch.order).to(device)
         if self.crosses:
@@ -182,6 +177,25 @@ class Stepwise:
     def _told(self, states_RW: Tensor) -> Tensor:
         scores_RV: Tensor = self.model.heads[self.head](states_RW, self.model.backbone.embeddings.tokens)
         return scores_RV.float().log_softmax(dim=-1)
+
+
+def check(spec: Backbone, *, head: str) -> None:
+    """BadInput for a body that cannot be told token by token."""
+    if spec.prompt:
+        raise BadInput(f"head {head!r}: a text is not told token by token behind a learned prompt; take prefix")
+    if spec.kind != "transformer" or spec.position == "relative" or spec.branch:
+        what = "branches" if spec.branch else f"{spec.position} positions"
+        raise BadInput(
+            f"head {head!r}: a {spec.kind} with {what} cannot be told token by token from what stands "
+            "before; take backbone.kind transformer without branches, with positions that are not relative"
+        )
+
+
+def _beginning(example: Example) -> Visibility:
+    """A prefix that stands whole in the beginning is one to what comes behind; all else is read causally."""
+    if isinstance(example.sees, Prefix) and example.sees.size <= len(example):
+        return example.sees if example.sees.size < len(example) else Full()
+    return example.sees & Causal()
 
 
 def _cross(block: torch.nn.Module) -> CrossAttention:
