@@ -26,6 +26,7 @@ from quire.core.spec import Backbone
 from quire.nn.model import Step
 from quire.paradigms.base import Labelling, Said, certain, in_order
 from quire.paradigms.edges import Edges
+from quire.text.cut import together
 
 LEAST = 8
 """Tokens of a text that must have room beside the descriptions."""
@@ -60,7 +61,7 @@ class ExtractLabel(Edges, Labelling):
 
     def format(self, item: Item, answer: Answer | None, world: World) -> tuple[Example]:
         described, vocab = self._described(world), world.vocab
-        texts = _cut(item.passages, world.length - 2 - len(item.passages) - sum(map(len, described)))
+        texts = together(item.passages, limit=world.length - 2 - len(item.passages) - sum(map(len, described)))
         parts: list[tuple[Passage | int, int]] = [(vocab.cls, 0)]
         for text in texts:
             parts += [(text, 0), (vocab.sep, 0)]
@@ -104,9 +105,3 @@ class ExtractLabel(Edges, Labelling):
                 raise BadInput(f"label {label!r}: its description has no token; write one into `descriptions`")
             found += [description, world.spelled(";")]
         return found[:-1]
-
-
-def _cut(passages: Sequence[Passage], room: int) -> list[Passage]:
-    """The first tokens of each, so many that all fit: a long text gives way before a short one."""
-    limit = next((n for n in range(room, 0, -1) if sum(min(len(text), n) for text in passages) <= room), 0)
-    return [text[:limit] for text in passages]

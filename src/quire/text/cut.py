@@ -1,5 +1,6 @@
 """What is kept of a text that is longer than the model reads."""
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -27,3 +28,9 @@ def cut(passage: Passage, *, limit: int, how: Cut) -> Passage:
         np.concatenate([front.starts, back.starts]),
         passage.document,
     )
+
+
+def together(passages: Sequence[Passage], *, limit: int) -> list[Passage]:
+    """The first tokens of each, so many that all are at most `limit`: a long text gives way before a short one."""
+    each = next((n for n in range(limit, 0, -1) if sum(min(len(text), n) for text in passages) <= limit), 0)
+    return [text[:each] for text in passages]
