@@ -104,6 +104,7 @@ REFUSED: Mapping[str, tuple[dict[str, Any], Any, str]] = {
     "lstm": ({"kind": "lstm", "segments": 0}, None, "an LSTM has no ONNX form"),
     "decoder": ({"decoder": 1, "heads": 3, "ffn": 8}, None, "a decoder has no ONNX form"),
     "private": ({"heads": 3, "ffn": 8}, PrivateHead(outputs=2, width=4), "without `private`"),
+    "windows": ({"heads": 3, "ffn": 8}, SequenceHead(outputs=2, windows="transformer"), "a layer over windows has no"),
     "norm": ({"heads": 3, "ffn": 8}, SequenceHead(outputs=2, mix="norm"), "take mix: plain"),
 }
 

@@ -10,6 +10,10 @@ from quire.core.spec import Backbone, Pool, Rate, Size
 LayerMix: TypeAlias = Literal["none", "plain", "norm"]
 """A learned mix of all layers in place of the last one; `norm`: of layers normed over the batch (`quire.nn.mix`)."""
 Pooled: TypeAlias = Literal["tanh", "relu", "none"]
+Windows: TypeAlias = Literal["mean", "max", "attention", "transformer"]
+"""How the vectors of a long text's windows become one: see `quire.nn.windows`."""
+MOST = 16
+"""Windows of a text at most: what a batch costs has a bound."""
 
 
 class TokenHead(Settings):
@@ -44,6 +48,8 @@ class SequenceHead(Settings):
     mix: LayerMix = "none"
     activation: Pooled = "tanh"
     """Of the pooler: BERT's, or DistilBERT's; `none` is no pooler (MobileBERT's)."""
+    windows: Windows | None = None
+    """What is made of the vectors of the blocks that a sequence has apart; without it, it has none."""
 
 
 class PrivateHead(Settings):

@@ -37,6 +37,7 @@ from quire.nn.norms import norm
 from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
 from quire.nn.projected import BRANCH, Projected
+from quire.nn.windows import build_windows
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
 FEW = 8
@@ -94,6 +95,7 @@ class SequenceScores(nn.Module):
         self.mix = None if head.mix == "none" else Mix(spec.layers, norm=head.mix == "norm")
         self.pool = build_pooling(head.pool, spec.width)
         pooled = pooled_width(head.pool, spec.width)
+        self.windows = None if head.windows is None else build_windows(head.windows, spec, pooled)
         bare = head.activation == "none"
         self.pooler = nn.Identity() if bare else nn.Linear(pooled, spec.width)
         self.out = nn.Linear(pooled if bare else spec.width, head.outputs)
@@ -218,8 +220,8 @@ def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
 
     All but Private, Siamese, Chain, Action, Words and BoundaryScores, Query and Context are called with states [M, W]
     and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what
-    that makes of the sequences asked about. The part in the body that is its own, where every head has one, is its
-    `branch`.
+    that makes of the sequences asked about, or of their blocks, whose vectors its `windows` join. The part in the body
+    that is its own, where every head has one, is its `branch`.
     """
     head = _bare(spec, backbone, body)
     if backbone.branch and body is backbone:

@@ -182,8 +182,25 @@ class Packed:
     @cached_property
     def wanted(self) -> Tensor:
         """The positions [M] where states are needed, ascending."""
-        wanted: Tensor = torch.unique(torch.cat([self.first, *self.asked.values()]))
+        wanted: Tensor = torch.unique(torch.cat([self.blocks[0], *self.asked.values()]))
         return wanted
+
+    @cached_property
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """Where each block begins [B], and its length [B]: what stands apart in a sequence, else the sequence."""
+        if len(self.layout.lengths) == len(self.lengths):
+            return self.first, self.lengths
+        lengths_B = torch.tensor(self.layout.lengths, device=self.first.device)
+        return lengths_B.cumsum(0) - lengths_B, lengths_B
+
+    def blocks_of(self, at_K: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the blocks [B] of the sequences begin that the positions `at_K` stand in, and the number in K of each
+        one's [B]."""
+        first_B, _ = self.blocks
+        begin_S, end_S = (torch.searchsorted(first_B, at) for at in (self.first, self.first + self.lengths))
+        of_K = torch.searchsorted(self.first, at_K, right=True) - 1
+        block_B, owner_B = whole(begin_S, end_S - begin_S, begin_S[of_K])
+        return first_B[block_B], owner_B
 
     def showing(self, tokens_N: Tensor) -> Packed:
         """The same batch with other tokens at the same places, where nothing is asked by a slot."""
@@ -195,7 +212,7 @@ class Packed:
 class Step:
     """One forward pass, shared by all who ask: the last layer and the scores exist only at asked positions.
 
-    Asked are the positions of all slots and the first of each sequence. Whoever needs other states calls `encode`
+    Asked are the positions of all slots and the first of each block. Whoever needs other states calls `encode`
     first, and the rest share its pass. An objective that needs another view of the batch, or another body, makes a
     Step of its own with `view`. What a decoder writes beside the batch is the Step `target`, which looks at this one's
     states. A head with a branch of its own has a pass of its own, `of` it.
@@ -267,8 +284,9 @@ class Step:
             self._asked = self._computed(at_M)
         return self._asked[place_K]
 
-    def scores(self, head: str, at_K: Tensor) -> Tensor:
-        """The scores [K, C] that `head` gives at asked positions, or for the sequences that they are of."""
+    def vectors(self, head: str, at_K: Tensor) -> Tensor:
+        """[K, W]: the states at these positions as a head sees them, or what its pool makes of the blocks that they are
+        of."""
         module, step = self.model.heads[head], self.passed(head)
         mix: nn.Module | None = getattr(module, "mix", None)
         pool: nn.Module | None = getattr(module, "pool", None)
@@ -277,16 +295,29 @@ class Step:
             found: Tensor = step.states(at) if mix is None else mix(step.layers())[at]
             return found
 
-        if pool is None and not isinstance(module, PrivateScores):
-            scores_KC: Tensor = module(states(at_K), self.table)
-            return scores_KC
-        at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
-        if pool is not None:
-            scores_KC = module(pool(states(at_P), owner_P, len(at_K)), self.table)
-        else:
+        if pool is None:
+            return states(at_K)
+        at_P, owner_P = whole(*self.batch.blocks, at_K)
+        pooled_KW: Tensor = pool(states(at_P), owner_P, len(at_K))
+        return pooled_KW
+
+    def scores(self, head: str, at_K: Tensor) -> Tensor:
+        """The scores [K, C] that `head` gives at asked positions, or for the blocks that they are of; for the whole
+        sequences where it has `windows`, or reads them itself."""
+        module = self.model.heads[head]
+        windows: nn.Module | None = getattr(module, "windows", None)
+        if isinstance(module, PrivateScores):
+            at_P, owner_P = whole(self.batch.first, self.batch.lengths, at_K)
             lengths_K = owner_P.bincount(minlength=len(at_K))
-            scores_KC = module(self.model.embed(self.batch)[at_P], step.states(at_P), lengths_K)
-        return scores_KC
+            scores_KC: Tensor = module(self.model.embed(self.batch)[at_P], self.passed(head).states(at_P), lengths_K)
+            return scores_KC
+        if windows is None:
+            vectors_KW = self.vectors(head, at_K)
+        else:
+            at_B, owner_B = self.batch.blocks_of(at_K)
+            vectors_KW = windows(self.vectors(head, at_B), owner_B, len(at_K))
+        found_KC: Tensor = module(vectors_KW, self.table)
+        return found_KC
 
     @property
     def table(self) -> nn.Embedding:

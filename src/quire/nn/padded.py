@@ -135,6 +135,8 @@ def check(model: Model, head: str | None) -> None:
         raise BadInput("a body with branches (PALs) has no ONNX form here; serve it with `quire predict`")
     if found is not None and not isinstance(found, SequenceHead):
         raise BadInput(f"a head of kind {found.kind!r} has no ONNX form here; take classify without `private`")
+    if isinstance(found, SequenceHead) and found.windows == "transformer":
+        raise BadInput("a layer over windows has no ONNX form here; serve it with `quire predict`")
     if isinstance(found, SequenceHead) and found.mix == "norm":
         raise BadInput("a mix of normed layers depends on the whole batch and has no ONNX form; take mix: plain")
 

@@ -34,7 +34,6 @@ from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Labelling, Said, in_order
-from quire.paradigms.blocks import blocks, sequence_of, vectors
 from quire.paradigms.words import called, spelled
 
 YES = 1
@@ -113,7 +112,7 @@ class Match(Labelling):
 
     def says(self, step: Step) -> list[Said]:
         """[C] each: log p(yes)."""
-        at_B, _ = blocks(step)
+        at_B, _ = step.batch.blocks
         at_K = at_B if self.by == "cross" else at_B[~torch.isin(at_B, step.batch.first)]
         yes_K = torch.log_softmax(self._scores(step, at_K).float(), dim=-1)[:, YES]
         return in_order(step, yes_K.reshape(-1, len(self.labels)))
@@ -126,13 +125,11 @@ class Match(Labelling):
 
     def _scores(self, step: Step, at_K: Tensor) -> Tensor:
         """No and yes [K, 2] of the descriptions whose blocks begin at these positions."""
-        head, v_KW = step.model.heads[self.slot], vectors(step, self.slot, at_K)
-        scores_K2: Tensor
         if self.by == "cross":
-            scores_K2 = head(v_KW, step.table)
-        else:
-            u_SW = vectors(step, self.slot, step.batch.first)
-            scores_K2 = head(u_SW[sequence_of(step, at_K)], v_KW)
+            return step.scores(self.slot, at_K)
+        of_K = torch.searchsorted(step.batch.first, at_K, right=True) - 1
+        u_SW, v_KW = (step.vectors(self.slot, at) for at in (step.batch.first, at_K))
+        scores_K2: Tensor = step.model.heads[self.slot](u_SW[of_K], v_KW)
         return scores_K2
 
     def _described(self, world: World) -> list[Passage]:

@@ -19,7 +19,6 @@ from quire.core.spec import Backbone, Pool
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Labelling, Said, certain, in_order
-from quire.paradigms.blocks import blocks, vectors
 
 
 class Siamese(Labelling):
@@ -52,8 +51,8 @@ class Siamese(Labelling):
 
     def _scores(self, step: Step, at_K: Tensor) -> Tensor:
         """[K, C] of the sequences that begin at these positions."""
-        at_B, _ = blocks(step)
+        at_B, _ = step.batch.blocks
         second_K = at_B[torch.searchsorted(at_B, at_K) + 1]
-        pair = [vectors(step, self.slot, at) for at in (at_K, second_K)]
+        pair = [step.vectors(self.slot, at) for at in (at_K, second_K)]
         scores_KC: Tensor = step.model.heads[self.slot](*pair)
         return scores_KC

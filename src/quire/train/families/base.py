@@ -141,7 +141,9 @@ class Family:
                     place = "query"
                 case PositionHead(outputs=2) if slot == "extract":
                     place = slot
-                case SequenceHead(outputs=outputs, pool="first", mix="none", activation=how) if how in (
+                case SequenceHead(
+                    outputs=outputs, pool="first", mix="none", activation=how, windows=None | "mean" | "max"
+                ) if how in (
                     self.pooled,
                     "none" if self.pooling else None,
                 ) and (slot != "pair" or outputs == 2):  # theirs has two, always
