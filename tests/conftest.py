@@ -37,6 +37,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "classify-attention": {"labels": ["bad", "good", "好"], "pool": "attention"},
     "classify-concat": {"labels": ["bad", "good", "好"], "pool": "last+max+mean"},
     "classify-private": {"labels": ["bad", "good", "好"], "private": 9},
+    "classify-windows": {"labels": ["bad", "good", "好"], "pool": "mean", "windows": "transformer"},
     "extract-shown": {"absent": False},
     "extract_spans": {"labels": ["PER", "LOC"]},
     "extract_spans-asked": {"labels": ["PER", "LOC"], "questions": {"LOC": "which place is it"}},

@@ -141,3 +141,5 @@ def test_a_recipe_refuses_what_its_tasks_cannot_mean() -> None:
         shared(tasks={"corpus": {"learn": "classify"}})
     with pytest.raises(ValueError, match="would cut the prompt away"):
         shared(data={"length": 24, "cut": "tail", "tokenizer": {"size": 120}})
+    with pytest.raises(ValueError, match="a writer reads no windows"):
+        shared(data={"length": 24, "cut": "windows", "tokenizer": {"size": 120}})

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from quire.core.config import Settings, override, parse, read_yaml
 from quire.core.errors import BadInput, nearest
-from quire.core.heads import LayerMix
+from quire.core.heads import LayerMix, Windows
 from quire.core.spec import Backbone, Count, Pool, Rate, Size
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
@@ -70,7 +70,7 @@ class DataPlan(Settings):
     )
     length: Annotated[int, Field(ge=8)] = 128
     cut: Cut = "head"
-    """What is kept of a labelled text that is longer (Sun et al. 2019, section 5.3.1)."""
+    """What is kept of a labelled text that is longer; windows are as long each (Sun et al. 2019, section 5.3.1)."""
     words: Literal["auto", "tokenizer", "chinese"] = "auto"
     """What a word is, for whole-word masks: the tokenizer's, or the Chinese segmenter's; `auto` looks at the text."""
     tokenizer: TokenizerPlan = TokenizerPlan()
@@ -112,6 +112,7 @@ class FineTune(Settings):
     pool: Pool | Literal["auto"] = "auto"
     mix: LayerMix = "none"
     private: Size | None = None
+    windows: Windows = "mean"
     """See `quire.paradigms.classify`."""
     epochs: Size = 20
     """At most so many passes over the labels, however large the budget is."""
@@ -126,7 +127,7 @@ class FineTune(Settings):
 
     def classify(self, labels: Sequence[str], *, slot: str = "classify") -> Classify:
         """What is asked for labelled texts."""
-        how = {"dropout": self.dropout, "pool": self.pool, "mix": self.mix, "private": self.private}
+        how = self.model_dump(include={"dropout", "pool", "mix", "private", "windows"})
         return Classify.model_validate({"labels": tuple(labels), "slot": slot, **how})
 
 
@@ -164,6 +165,8 @@ class Recipe(Settings):
         for name, plan in self.tasks.items():
             if isinstance(plan, PairsPlan) and plan.prompt and self.data.cut == "tail":
                 raise ValueError(f"tasks.{name}: data.cut tail would cut the prompt away; take head or head+tail")
+            if isinstance(plan, PairsPlan) and self.data.cut == "windows":
+                raise ValueError(f"tasks.{name}: a writer reads no windows; take data.cut head, tail or head+tail")
         if self.backbone and not all(self.backbone.keeps(mode.visibility(1)) for mode in self.data.modes):
             raise ValueError(
                 f"data.modes: {self.backbone.tells}, whatever a mode hides; leave them out, or take a Transformer"

@@ -27,6 +27,7 @@ from quire.predict.encode import encode
 from quire.predict.majority import Majority
 from quire.predict.network import Int8Network, Network
 from quire.text.backends import Kind
+from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 
 TEXTS = ["a good and lovely film 很好", "bad bad film 很差", "it is fine", "lovely and fine film", "bad it is"]
@@ -45,11 +46,11 @@ FIRST = {"good": "good", "bad": "bad", "<b>fine</b>": "fine"}
 """Labels, and the word that a text of each begins with."""
 
 
-def network(pool: Pool) -> Network:
+def network(pool: Pool, how: Cut = "head") -> Network:
     tokenizer = Tokenizer.train(TEXTS * 3, kind="wordpiece", size=90)
-    task = Classify(labels=("bad", "good"), pool=pool)
+    task = Classify(labels=("bad", "good"), pool=pool, windows="attention")
     spec = Backbone(vocab=tokenizer.vocab.size, depth=2, width=24, heads=3, ffn=20, positions=40, init_std=0.2)
-    return Network(Model(spec, task.parts(spec, World(tokenizer.vocab)), seed=3), task, tokenizer, length=9, how="head")
+    return Network(Model(spec, task.parts(spec, World(tokenizer.vocab)), seed=3), task, tokenizer, length=9, how=how)
 
 
 @pytest.fixture(scope="module")
@@ -160,15 +161,16 @@ def test_whole_words_are_found_whatever_cuts_them(kind: Kind, whole: set[str]) -
     assert not {"", "ood", "##ood", "Ġgood", "▁good", "[MASK]", " good"} & set(names)
 
 
+@pytest.mark.parametrize("how", ["head", "windows"])
 @pytest.mark.parametrize("pool", get_args(Pool))
-def test_a_text_is_what_the_pool_of_the_classifier_makes_of_it(pool: Pool, tmp_path: Path) -> None:
-    trained = network(pool)
+def test_a_text_is_what_the_pool_of_the_classifier_makes_of_it(pool: Pool, how: Cut, tmp_path: Path) -> None:
+    trained = network(pool, how)
     trained.save(tmp_path / "model")
     rows = Encoder.load(tmp_path / "model").texts(TEXTS).vectors_PW
     head = trained.model.heads["classify"]
     assert isinstance(head, SequenceScores)
     for text, row in zip(TEXTS, rows, strict=True):
-        [example] = encode(trained.task, trained.tokenizer, [text], length=9, how="head")
+        [example] = encode(trained.task, trained.tokenizer, [text], length=9, how=how)
         step = Step(trained.model, Packed(Batch.pack([example])))
         with torch.no_grad():
             expected = step.scores("classify", step.batch.first)[0]

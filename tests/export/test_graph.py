@@ -15,6 +15,7 @@ from quire.export.runtime import Runtime
 from quire.export.subject import subject
 from quire.nn.model import Model, Packed, Step
 from quire.nn.padded import PaddedModel
+from quire.predict.network import Network
 from quire.text.tokenizers import Tokenizer
 
 BATCHES = ([1], [14], [1, 12, 5, 7, 3, 1, 14], [4] * 7)
@@ -85,3 +86,11 @@ def test_a_package_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(graphs, "NEEDED", ("onnx", "no_such_module"))
     with pytest.raises(BadInput, match=r"^--onnx: no_such_module not installed; `pip install 'quire\[onnx\]'`$"):
         graphs.require()
+
+
+def test_what_reads_in_windows_is_one_line(network: Network, tmp_path: Path) -> None:
+    Network(network.model, network.task, network.tokenizer, length=9, how="windows").save(tmp_path / "m")
+    with pytest.raises(
+        BadInput, match=r"reads in windows, which has no ONNX form here; serve it with `quire predict`$"
+    ):
+        subject(tmp_path / "m")

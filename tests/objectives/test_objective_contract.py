@@ -24,6 +24,7 @@ WAYS = (
     "classify-attention",
     "classify-concat",
     "classify-private",
+    "classify-windows",
     "label-crf",
     "match-bi",
     "regress-scaled",

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 import quire
 from quire.core.errors import BadInput
 from quire.core.example import World
+from quire.core.heads import Windows
 from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
@@ -113,6 +115,53 @@ def test_how_a_text_is_read_is_kept(kind: str, task: Classify, network: Network,
     made.save(tmp_path / "m")
     assert np.array_equal(quire.load(tmp_path / "m").probabilities(TEXTS), made.probabilities(TEXTS))
     assert not np.allclose(made.probabilities(TEXTS), network.probabilities(TEXTS), atol=1e-3)
+
+
+@pytest.mark.parametrize("windows", get_args(Windows))
+@pytest.mark.parametrize("kind", ["network", "int8"])
+def test_windows_are_kept_and_what_fits_in_one_is_read_as_ever(
+    kind: str, windows: Windows, network: Network, tmp_path: Path
+) -> None:
+    task, spec = Classify(labels=LABELS, windows=windows), network.model.spec
+    model = Model(spec, task.parts(spec, World(network.tokenizer.vocab)), seed=3)
+    made, head = (make(kind, Network(model, task, network.tokenizer, length=12, how=h)) for h in ("windows", "head"))
+    made.save(tmp_path / "m")
+    loaded = quire.load(tmp_path / "m")
+    found = loaded.probabilities(TEXTS)
+    assert isinstance(loaded, Network)
+    assert (loaded.how, loaded.length, loaded.task.windows) == ("windows", 12, windows)
+    assert np.array_equal(found, made.probabilities(TEXTS))
+    fits = [len(passage) <= 10 for passage in network.tokenizer.encode(TEXTS)]
+    short = [text for text, one in zip(TEXTS, fits, strict=True) if one]
+    assert 2 < len(short) < len(TEXTS)
+    assert np.array_equal(made.probabilities(short), head.probabilities(short))
+    assert not np.allclose(found[TEXTS.index(LONG)], head.probabilities([LONG])[0], atol=1e-3)
+    # Of two texts that begin alike the end is read too.
+    assert not np.allclose(found[TEXTS.index(LONG)], made.probabilities([LONG[:-9] + "bad"])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("windows", "theirs"), [("mean", True), ("max", True), ("attention", False)])
+def test_others_open_what_has_no_weights_over_windows(
+    windows: Windows, theirs: bool, network: Network, tmp_path: Path
+) -> None:
+    task, spec = Classify(labels=LABELS, windows=windows), network.model.spec
+    model = Model(spec, task.parts(spec, World(network.tokenizer.vocab)), seed=3)
+    Network(model, task, network.tokenizer, length=12, how="windows").save(tmp_path / "m")
+    named = json.loads((tmp_path / "m" / "config.json").read_text())["architectures"]
+    assert named == ["BertForSequenceClassification" if theirs else "BertModel"]
+
+
+def test_a_folder_without_a_word_on_windows_takes_their_mean(network: Network, tmp_path: Path) -> None:
+    Network(network.model, network.task, network.tokenizer, length=12, how="windows").save(tmp_path / "m")
+    expected = quire.load(tmp_path / "m").probabilities(TEXTS)
+    record = json.loads((tmp_path / "m" / "quire.json").read_text())
+    del record["heads"]["classify"]["windows"]
+    (tmp_path / "m" / "quire.json").write_text(json.dumps(record))
+    assert np.array_equal(quire.load(tmp_path / "m").probabilities(TEXTS), expected)
+    record["extra"]["length"] = 2
+    (tmp_path / "m" / "quire.json").write_text(json.dumps(record))
+    with pytest.raises(BadInput, match="windows of 2 tokens hold nothing but special ones"):
+        quire.load(tmp_path / "m")
 
 
 def test_rows_are_distributions_and_answers_their_largest(predictor: Predictor) -> None:

@@ -21,6 +21,7 @@ from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair
 from quire.paradigms import Paradigm
+from quire.paradigms.classify import Classify
 from quire.train import checkpoint
 from quire.train.feed import Fixed
 from quire.train.log import Log
@@ -35,7 +36,14 @@ Draw = Callable[[int, Rng], Passage]
 Build = Callable[[type[Component], str], Any]
 KINDS: tuple[type[Component], ...] = (Objective, Paradigm)
 OBJECTIVES = [pytest.param(kind, name, id=name) for kind in KINDS for name in catalogue(kind)]
-WAYS = ("classify-attention", "classify-concat", "classify-private", "match-bi", "regress-scaled")
+WAYS = (
+    "classify-attention",
+    "classify-concat",
+    "classify-private",
+    "classify-windows",
+    "match-bi",
+    "regress-scaled",
+)
 OBJECTIVES += [pytest.param(Paradigm, name, id=name) for name in WAYS]
 STRATEGIES = [*catalogue(Strategy), Full(thaw_at=4, layer_decay=0.9), Full(thaw_at=2, freeze=1)]
 STEPS = 8
@@ -54,6 +62,8 @@ class Lab:
         draw = rng(0, "lab")
         texts = [[self.passage(2 + i % 9, draw), self.passage(6, draw)] for i in range(11)]
         first = objectives[0]
+        if isinstance(first, Classify):
+            texts += [[self.passage(29 + 9 * i, draw)] for i in range(3)]  # one of which is read in a single window
         if isinstance(first, Paradigm):
             examples = [e for text in texts for e in self.pose(first, text, self.world, draw)[2]]
         else:

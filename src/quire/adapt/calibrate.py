@@ -8,6 +8,7 @@ import torch
 
 from quire.adapt.bench import Bench
 from quire.adapt.spending import Speeds, Spending, plan, seconds_of
+from quire.core.heads import MOST
 from quire.nn.model import Model, Packed, Step
 from quire.predict.network import Network
 from quire.train.loop import Job
@@ -97,5 +98,5 @@ def _seconds_per_character(bench: Bench) -> float:
 
 def _characters(bench: Bench, texts: list[str]) -> int:
     """Characters up to about where a text is cut."""
-    most = bench.length * 5
+    most = bench.length * 5 * (MOST if bench.settings.recipe.data.cut == "windows" else 1)
     return max(sum(min(len(text), most) for text in texts), 1)

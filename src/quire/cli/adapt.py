@@ -29,7 +29,9 @@ def adapt(
     metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
     max_loss: Annotated[float, typer.Option(help="Points of the metric that int8 may lose.")] = 0.5,
     length: Annotated[int | None, typer.Option(help="Tokens of a text that are read.")] = None,
-    cut: Annotated[Literal["head", "tail", "head+tail"] | None, typer.Option(help="What is kept of it.")] = None,
+    cut: Annotated[
+        Literal["head", "tail", "head+tail", "windows"] | None, typer.Option(help="What is kept of it.")
+    ] = None,
     title: Annotated[str, typer.Option(help="The report's title.")] = "",
     track: Track = False,
 ) -> None:

@@ -226,11 +226,11 @@ class DataFacts(Settings):
     lengths: Histogram | None = None
     """Text lengths in tokens of the base's tokenizer."""
     limit: int | None = None
-    """Tokens that the model reads at most."""
+    """Tokens that the model reads at a time."""
     truncated: float = 0.0
     """Share of texts longer than `limit`, 0 to 1."""
     truncation: str = ""
-    """What is kept of a longer text: head, tail, or both."""
+    """What is kept of a longer text: its head, its tail, both, or windows of it."""
     proof: str = ""
     """The line which says that no test text is in the corpus."""
     notes: tuple[str, ...] = ()

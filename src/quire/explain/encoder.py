@@ -94,6 +94,10 @@ class Encoder:
     def texts(self, texts: Sequence[str], labels: Sequence[str] = ()) -> Space:
         """The vectors [E, W] of texts: what the pool of its classifier makes of the states, else their mean."""
         examples = encode(Classify(labels=()), self.tokenizer, texts, length=self.length, how=self.cut)
-        pool: nn.Module | None = Mean() if self.way == "mean" else getattr(self.model.heads["classify"], "pool", None)
+        head: nn.Module | None = dict(self.model.heads).get("classify")
+        pool: nn.Module | None = Mean() if self.way == "mean" else getattr(head, "pool", None)
+        windows: nn.Module | None = getattr(head, "windows", None) if self.cut == "windows" else None
         how = f"They are {WAYS[self.way]}, over {self.length} tokens of a text at most."
-        return Space("text", self.source, how, texts, embed(self.model, examples, pool=pool), labels)
+        if self.cut == "windows":
+            how = f"They are {WAYS[self.way]}, over windows of {self.length} tokens, of which one vector is made."
+        return Space("text", self.source, how, texts, embed(self.model, examples, pool=pool, windows=windows), labels)

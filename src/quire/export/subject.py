@@ -61,7 +61,7 @@ class Subject:
     def of_lengths(self, texts: Sequence[str], lengths: Sequence[int]) -> list[Example]:
         """Examples of so many tokens, special ones included, from the texts laid end to end."""
         joined = np.concatenate([passage.tokens for passage in self.tokenizer.encode(texts)])
-        world, task = World(self.tokenizer.vocab), Classify(labels=())
+        world, task = World(self.tokenizer.vocab, length=max(lengths)), Classify(labels=())
 
         def passage(size: int) -> Passage:
             tokens: Ints = np.resize(joined, size)
@@ -95,6 +95,13 @@ class PaddedFeatures(nn.Module):
 
 def subject(path: str | Path) -> Subject:
     """From a run folder, a model folder or an embedded base; BadInput for what has no padded form."""
+    found = _subject(path)
+    if found.cut == "windows":
+        raise BadInput(f"{found.folder}: reads in windows, which has no ONNX form here; serve it with `quire predict`")
+    return found
+
+
+def _subject(path: str | Path) -> Subject:
     folder = embedded(str(path)) if str(path) in EMBEDDED else network_of(Path(path))
     if (folder / "config.json").is_file() and "classify" not in (files := read_model(folder)).heads:
         return _encoder(folder, files)

@@ -13,7 +13,7 @@ from quire.finetune.job import FineTuning, Outcome, reopened
 from quire.finetune.settings import FinetuneSettings, from_nothing
 from quire.finetune.splits import read_splits
 from quire.recipe import NetworkSize
-from quire.text.cut import Cut
+from quire.text.cut import Piece
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
@@ -38,7 +38,7 @@ def finetune(
     lr: float = 5e-4,
     smoothing: float = 0.1,
     length: int = 128,
-    cut: Cut = "head",
+    cut: Piece = "head",
     limit: int | None = None,
     beam: int = 1,
     length_penalty: float = 1.0,

@@ -12,7 +12,7 @@ from quire.core.errors import BadInput
 from quire.core.search import Search
 from quire.core.spec import Rate, Size
 from quire.recipe import NetworkSize, Recipe, TokenizerPlan, load
-from quire.text.cut import Cut
+from quire.text.cut import Piece
 from quire.train.optim import TrainPlan
 from quire.tuning import Strategy
 from quire.tuning.full import Full
@@ -42,7 +42,7 @@ class FinetuneSettings(Settings):
     smoothing: Rate = 0.1
     length: Annotated[int, Field(ge=8)] = 128
     """Tokens of a source, special ones included, and of a target."""
-    cut: Cut = "head"
+    cut: Piece = "head"
     search: Search
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """The share of the training pairs for dev, and again for test, where no file is given."""

@@ -7,16 +7,24 @@ import torch
 from torch import Tensor
 
 from quire.core.answers import Answer, Item
-from quire.core.example import Example, World
-from quire.core.heads import HeadSpec, LayerMix, PrivateHead, SequenceHead
+from quire.core.example import Example, Passage, World
+from quire.core.heads import MOST, HeadSpec, LayerMix, PrivateHead, SequenceHead, Windows
 from quire.core.spec import Backbone, Pool, Rate, Size
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Labelling, Said, certain, in_order
+from quire.text.cut import in_windows
+
+SPECIALS = 2
+"""[CLS] and [SEP] around a text."""
 
 
 class Classify(Labelling):
-    """One label for a text or a pair of texts."""
+    """One label for a text or a pair of texts.
+
+    A text that is longer than `world.length` is read in windows `[CLS] window [SEP]`, which do not see each other, and
+    whose vectors become one; who wants a piece of it alone cuts it before (`quire.text.cut`).
+    """
 
     dropout: Rate = 0.1
     pool: Pool | Literal["auto"] = "auto"
@@ -27,11 +35,20 @@ class Classify(Labelling):
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the pooler: BERT's, or DistilBERT's."""
     private: Size | None = None
-    """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III)."""
+    """Cells of an LSTM of the task's own that reads the text and the states, in place of a pool (Model-III); it reads
+    windows one after the other."""
+    windows: Windows = "mean"
+    """What is made of the windows' vectors, each what the pool makes of its states."""
 
     def format(self, item: Item, answer: Answer | None, world: World) -> tuple[Example]:
-        example = Example.of(world.vocab, *item.passages)
+        example = self._read(item.passages, world)
         return (example if answer is None else example.label(self.slot, self.labels.index(str(answer))),)
+
+    def _read(self, passages: Sequence[Passage], world: World) -> Example:
+        room = world.length - SPECIALS
+        if len(passages) > 1 or len(passages[0]) <= room:
+            return Example.of(world.vocab, *passages)
+        return Example.apart(*(Example.of(world.vocab, w) for w in in_windows(passages[0], room=room, most=MOST)))
 
     def gold(self, example: Example) -> Said:
         return certain(int(example.answers[self.slot][0]), len(self.labels))
@@ -41,7 +58,12 @@ class Classify(Labelling):
             return {self.slot: PrivateHead(outputs=len(self.labels), width=self.private, dropout=self.dropout)}
         pool = backbone.pool if self.pool == "auto" else self.pool
         head = SequenceHead(
-            outputs=len(self.labels), dropout=self.dropout, pool=pool, mix=self.mix, activation=self.activation
+            outputs=len(self.labels),
+            dropout=self.dropout,
+            pool=pool,
+            mix=self.mix,
+            activation=self.activation,
+            windows=self.windows,
         )
         return {self.slot: head}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -13,7 +13,7 @@ from quire.compress.quantize import DynamicInt8, Int8Plan
 from quire.core.config import parse
 from quire.core.errors import BadInput
 from quire.core.example import World
-from quire.core.heads import LayerMix, PrivateHead, SequenceHead
+from quire.core.heads import LayerMix, PrivateHead, SequenceHead, Windows
 from quire.core.spec import Backbone, Pool, Size
 from quire.nn.model import Model
 from quire.paradigms.classify import Classify
@@ -70,8 +70,11 @@ class Network(Predictor):
         if not isinstance(head, SequenceHead | PrivateHead):
             raise BadInput(f"{folder}: has no classification head; train one with `quire adapt --base {folder}`")
         labels = tuple(files.labels or (f"LABEL_{i}" for i in range(head.outputs)))
-        shared = {"pool", "mix", "activation"}
-        how = {"private": head.width} if isinstance(head, PrivateHead) else head.model_dump(include=shared)
+        if isinstance(head, PrivateHead):
+            how: dict[str, Any] = {"private": head.width}
+        else:
+            head = head.model_copy(update={"windows": head.windows or "mean"})
+            how = head.model_dump(include={"pool", "mix", "activation", "windows"})
         task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
         model = Model(files.backbone, {task.slot: head})
         model.load_state_dict(dict(files.state))
@@ -89,6 +92,7 @@ class _Facts(Facts):
     mix: LayerMix = "none"
     activation: Literal["tanh", "relu"] = "tanh"
     private: Size | None = None
+    windows: Windows = "mean"
 
 
 class Int8Network(Network):
@@ -124,6 +128,7 @@ class Int8Network(Network):
             "mix": self.task.mix,
             "activation": self.task.activation,
             "private": self.task.private,
+            "windows": self.task.windows,
             "plan": self.plan.model_dump(),
             "length": self.length,
             "cut": self.how,
@@ -135,7 +140,8 @@ class Int8Network(Network):
     def load(cls, folder: Path) -> Int8Network:
         facts, arrays = read_own(folder, _Facts)
         where = str(folder / RECORD)
-        how = facts.model_dump(include={"labels", "pool", "mix", "activation", "private"}, exclude_unset=True)
+        told = {"labels", "pool", "mix", "activation", "private", "windows"}
+        how = facts.model_dump(include=told, exclude_unset=True)
         task, backbone = parse(Classify, how, where=where), facts.backbone
         read = Reading.of(facts.model_dump(include={"length", "cut"}), backbone, where=where)
         tokenizer = tokenizer_of(folder, backbone)

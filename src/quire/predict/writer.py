@@ -16,7 +16,7 @@ from quire.core.spec import Backbone, Size
 from quire.nn.model import Model
 from quire.nn.search import stream, write
 from quire.paradigms.write import Write
-from quire.text.cut import Cut, cut
+from quire.text.cut import Piece, cut
 from quire.text.pairs import TextPair
 from quire.text.tokenizers import Tokenizer
 from quire.train.start import tokenizer_of
@@ -36,7 +36,7 @@ class Writing(Settings):
     task: Write
     length: Size
     """Tokens of a source, special ones included, and of a target."""
-    cut: Cut = "head"
+    cut: Piece = "head"
     search: Search = Search(limit=64)
     prompt: str = ""
     """What stands before every source."""

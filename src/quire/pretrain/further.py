@@ -117,6 +117,7 @@ class Pairs(Further):
         positions = files.backbone.positions if task.by == "decoder" else files.backbone.positions // 2
         length = min(self.recipe.data.length, positions)
         search = Search(limit=length - 1)
+        assert self.recipe.data.cut != "windows"  # Recipe checks it
         return Writing(task=task, length=length, cut=self.recipe.data.cut, search=search, prompt=self.plan.prompt)
 
     def task(self, files: ModelFiles, tokenizer: Tokenizer) -> Task:

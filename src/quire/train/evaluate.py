@@ -47,22 +47,35 @@ def predict(model: Model, classify: Classify, examples: Sequence[Example]) -> np
 
 
 @torch.inference_mode()
-def embed(model: Model, examples: Sequence[Example], *, pool: nn.Module | None = _MEAN) -> npt.NDArray[np.float32]:
+def embed(
+    model: Model,
+    examples: Sequence[Example],
+    *,
+    pool: nn.Module | None = _MEAN,
+    windows: nn.Module | None = None,
+) -> npt.NDArray[np.float32]:
     """What `pool` makes of the last states of each sequence, [examples, width]: sentence-transformers' mean pooling.
 
-    A module of `quire.nn.pooling`, or None for the first state.
+    A module of `quire.nn.pooling`, or None for the first state; of each block, where `windows` join them.
     """
-    return np.stack(_collected(model, examples, lambda step: list(pooled(step, pool=pool).float().cpu().numpy())))
+
+    def rows(step: Step) -> list[Said]:
+        return list(pooled(step, pool=pool, windows=windows).float().cpu().numpy())
+
+    return np.stack(_collected(model, examples, rows))
 
 
-def pooled(step: Step, *, pool: nn.Module | None = _MEAN) -> Tensor:
+def pooled(step: Step, *, pool: nn.Module | None = _MEAN, windows: nn.Module | None = None) -> Tensor:
     """The same of one batch, [S, W] in the order the examples came in."""
     states, batch = step.encode(), step.batch
+    first, lengths = (batch.first, batch.lengths) if windows is None else batch.blocks
     if pool is None:
-        rows = states[batch.first]
+        rows = states[first]
     else:
-        owner = torch.repeat_interleave(torch.arange(len(batch.lengths), device=states.device), batch.lengths)
-        rows = pool(states, owner, len(batch.lengths))
+        owner = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+        rows = pool(states, owner, len(lengths))
+    if windows is not None:
+        rows = windows(rows, batch.blocks_of(batch.first)[1], len(batch.first))
     return rows[torch.from_numpy(np.argsort(batch.order))]
 
 
