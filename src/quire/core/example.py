@@ -291,7 +291,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Tokens that a model computes: those of the sequences, and what is written beside them."""
+        """Tokens that a model computes: those of the sequences, and what is written beside them, tokens or actions."""
         return len(self.tokens) + (0 if self.target is None else self.target.size)
 
     @classmethod

@@ -24,9 +24,10 @@ Sentence = tuple[str, Any, list[Any]]
 def read_trees(source: str | Path, *, subtypes: bool = True) -> list[Problem]:
     """A problem for each sentence, without an answer where no word has a head.
 
-    Relations lose what stands behind a colon (`nmod:poss`) without `subtypes`. BadInput names the file, the line (of a
-    broken tree, that where its sentence begins) and what is wrong: the columns of a row, numbers of words that do not
-    count from 1, a head or relation that is missing, two roots or none, a cycle, a head outside the sentence.
+    Without `subtypes` relations lose what stands behind a colon (`nmod:poss`), as the CoNLL 2018 shared task scores
+    them, punctuation included. BadInput names the file, the line (of a broken tree, that where its sentence begins) and
+    what is wrong: the columns of a row, words that are not numbered from 1, a head or relation that is missing, two
+    roots or none, a cycle, a head outside the sentence.
     """
     problems = []
     for where, _, words in _sentences(source):
@@ -38,7 +39,8 @@ def read_trees(source: str | Path, *, subtypes: bool = True) -> list[Problem]:
 
 
 def with_trees(source: str | Path, trees: Sequence[Tree]) -> str:
-    """A CoNLL-U file with other trees, one for each sentence, which evaluators read beside the file itself.
+    """A CoNLL-U file with other trees, one for each sentence, which evaluators read beside the file itself, as
+    conll18_ud_eval does.
 
     Multiword tokens, empty nodes and comments of the form `# name = value` stay; enhanced dependencies, which may
     contradict the trees, are left out. ValueError where there are not as many trees or words.
