@@ -27,7 +27,6 @@ from quire.core.example import Bools, Example, Ints, World
 from quire.core.heads import ActionHead, HeadSpec
 from quire.core.spec import Backbone, Rate, Size
 from quire.core.transitions import ArcStandard, Nested, System
-from quire.core.visibility import Apart
 from quire.nn.actions import ActionScores
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Step
@@ -182,16 +181,4 @@ def _read(item: Item, world: World) -> tuple[Example, Ints]:
     shift = np.cumsum(sizes) - 1 - np.array([view.stop for view in views])  # from a token of the text to its position
     tokens = np.maximum.accumulate(item.words)  # a word without one has that of the word before
     of = [best_window(int(token), views) if token >= 0 else 0 for token in tokens]
-    return _apart(blocks), np.maximum(tokens + shift[of], 0)
-
-
-def _apart(blocks: Sequence[Example]) -> Example:
-    """Sequences side by side, of which none sees another."""
-    if len(blocks) == 1:
-        return blocks[0]
-    tokens, starts, free, segments = (
-        np.concatenate([getattr(block, name) for block in blocks]) for name in ("tokens", "starts", "free", "segments")
-    )
-    sizes = tuple(len(block) for block in blocks)
-    positions = np.concatenate([np.arange(size) for size in sizes])
-    return Example(tokens, tokens, starts, free, segments, blocks[0].document, Apart(sizes), positions=positions)
+    return blocks[0] if len(blocks) == 1 else Example.apart(*blocks), np.maximum(tokens + shift[of], 0)
