@@ -43,7 +43,12 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "extract_spans-asked": {"labels": ["PER", "LOC"], "questions": {"LOC": "which place is it"}},
     "extract_label": {"labels": ["bad", "good", "好"], "descriptions": {"bad": "it is bad"}},
     "label": {"labels": ["bad", "good", "好"]},
-    "write_label": {"labels": ["bad", "good", "好"], "names": {"bad": "not so good", "好": "very good"}},
+    "write_label": {
+        "labels": ["bad", "good", "好"],
+        "names": {"bad": "not good", "good": "good", "好": "very good"},
+    },
+    "write_spans": {"labels": ["PER", "LOC"]},
+    "write_spans-named": {"labels": ["PER", "LOC"], "names": {"PER": "a person", "LOC": "place"}, "longest": 1.2},
     "label-crf": {"labels": ["bad", "good", "好"], "scheme": "bioes", "crf": True, "valid": True},
     "parse": {"labels": ["root", "obj", "好"]},
     "nest": {"labels": ["LOC", "PER", "好"]},

@@ -29,6 +29,7 @@ NAMES = [
     "extract-shown",
     "extract_spans-asked",
     "label-crf",
+    "write_spans-named",
     "match-bi",
     "regress-scaled",
 ]

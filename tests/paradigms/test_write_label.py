@@ -17,7 +17,7 @@ from quire.paradigms import write_label
 from quire.paradigms.write_label import WriteLabel
 from quire.train.loop import planned
 
-NAMES = {"bad": "not so good", "好": "very good"}
+NAMES = {"bad": "not so good", "good": "good", "好": "very good"}
 TASK = WriteLabel(labels=("bad", "good", "好"), names=NAMES)
 
 
@@ -95,11 +95,17 @@ def test_a_sequence_without_a_prompt_is_no_question(world: World, tiny: Backbone
 
 
 def test_what_cannot_be_told_apart_or_has_no_room_is_refused(world: World, tiny: Backbone) -> None:
-    with pytest.raises(ValidationError, match="a name of 'god', which is no label; did you mean 'good'"):
-        WriteLabel(labels=("bad", "good"), names={"god": "x"})
+    with pytest.raises(ValidationError, match="no label 'god'; did you mean 'good'"):
+        WriteLabel(labels=("bad", "good"), names={"bad": "bad", "god": "x"})
     for task, why in (
-        (WriteLabel(labels=("bad", "good"), names={"good": "bad"}), "'bad' and 'good' have names that read alike"),
-        (WriteLabel(labels=("bad", "good"), names={"good": " "}), "label 'good': its name ' ' has no token"),
+        (
+            WriteLabel(labels=("a", "b"), names={"a": "same", "b": "same"}),
+            "'a' and 'b' are the same in tokens",
+        ),
+        (
+            WriteLabel(labels=("a", "b"), names={"a": "a", "b": " "}),
+            "'b' is called ' ', which has no tokens",
+        ),
         (WriteLabel(labels=tuple(map(str, range(12)))), "12 names take 28 of 32 tokens and leave no room"),
     ):
         with pytest.raises(BadInput, match=why):

@@ -18,7 +18,6 @@ import numpy as np
 from pydantic import model_validator
 from torch import Tensor
 
-from quire.core.errors import BadInput, nearest
 from quire.core.example import IGNORE, Example, Ints, Passage, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.spec import Backbone
@@ -27,21 +26,20 @@ from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.nn.stepwise import check
 from quire.paradigms.base import Paradigm
+from quire.paradigms.words import called, spelled
 
 
 class Written(Paradigm):
     """A paradigm whose answers are written behind a prompt."""
 
     names: Mapping[str, str] = {}
-    """What stands for a label in the prompt and in what is written, by the label; of the others the label itself."""
+    """What labels are called, in the prompt and where they are written; without it by their own names, in words."""
     head: str = "mlm"
     """The head that writes: that of pre-training, where the base has one."""
 
     @model_validator(mode="after")
     def _of_labels(self) -> "Written":
-        for label in self.names:
-            if label not in self.labels:
-                raise ValueError(f"a name of {label!r}, which is no label{nearest(label, self.labels)}")
+        called(self.labels, self.names)
         return self
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
@@ -57,19 +55,7 @@ class Written(Paradigm):
 
     def spelled(self, world: World) -> list[Passage]:
         """The names as tokens. BadInput for one that has none, or the same as another."""
-        found: dict[tuple[int, ...], str] = {}
-        spelled = []
-        for label in self.labels:
-            name = self.names.get(label, label)
-            spelled.append(passage := world.spelled(name))
-            tokens = tuple(passage.tokens.tolist())
-            if not tokens or world.vocab.reserved[passage.tokens].any():
-                what = "a special token" if tokens else "no token"
-                raise BadInput(f"label {label!r}: its name {name!r} has {what}; write another into `names`")
-            if tokens in found:
-                raise BadInput(f"labels {found[tokens]!r} and {label!r} have names that read alike; change `names`")
-            found[tokens] = label
-        return spelled
+        return spelled(self.labels, called(self.labels, self.names), world)
 
     def taken(self, world: World) -> int:
         """Tokens of a prompt beside those of its texts and their [SEP]."""
