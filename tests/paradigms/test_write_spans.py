@@ -135,7 +135,10 @@ def test_random_weights_end_and_say_lists(seed: int, world: World, tiny: Backbon
     spec = tiny.model_copy(update={"init_std": 0.5, "positions": 32})
     model = Model(spec, planned([TASK], spec, world), seed=seed)
     draw = rng("random", seed)
-    asked = [item(*draw.integers(5, 60, size=n).tolist(), first=[*range(0, n, 2)], before=n % 2) for n in (5, 11, 0, 3, 1, 9, 2, 6)]
+    asked = [
+        item(*draw.integers(5, 60, size=n).tolist(), first=[*range(0, n, 2)], before=n % 2)
+        for n in (5, 11, 0, 3, 1, 9, 2, 6)
+    ]
     examples = [example for one in asked for example in TASK.format(one, None, world)]
     rows = said(model, TASK, examples)
     for example, row in zip(examples, rows, strict=True):
