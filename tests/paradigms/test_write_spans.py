@@ -146,6 +146,9 @@ def test_random_weights_end_and_say_lists(seed: int, world: World, tiny: Backbon
         assert len(row) <= 8 + 2 * (example.answers[TASK.marks] != IGNORE).sum()
         assert len(example) + len(row) <= spec.positions + 1
     assert sum(map(len, rows)) > 3 * len(rows)
+    with torch.inference_mode():
+        backwards = TASK.says(Step(model.eval(), Packed(Batch.pack(examples[::-1]))))  # longest first
+    assert [row.tolist() for row in backwards[::-1]] == [row.tolist() for row in rows]
     told = iter(rows)
     for one in asked:
         cut = TASK.format(one, None, world)
