@@ -17,6 +17,8 @@ from typing import Literal, TypeAlias
 from quire.core.example import Ints, Passage
 
 Kind: TypeAlias = Literal["label", "number", "spans", "tree"]
+Task: TypeAlias = Literal["label", "number", "spans", "reading", "tree"]
+"""What is asked for: the answers to `reading`, questions about a passage, are spans, one or none."""
 
 
 @dataclass(frozen=True, order=True)

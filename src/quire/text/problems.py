@@ -6,10 +6,11 @@ Legend: L tokens of a text, W words.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from quire.core.answers import Answer, Item
+from quire.core.answers import Answer, Item, Tree
 from quire.core.errors import BadInput
 from quire.core.example import Bools, Ints, Passage
 from quire.text.tokenizers import Tokenizer
@@ -35,6 +36,26 @@ class Problem:
         ends = np.cumsum([len(word) + 1 for word in words]) - 1
         places = tuple((int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True))
         return cls((" ".join(words),), answer, where, places)
+
+    def told(self, answer: Answer) -> Any:
+        """An answer as a person reads it, in JSON: spans with their characters, a tree word by word."""
+        match answer:
+            case frozenset():
+                assert self.words is not None
+                return [
+                    {
+                        "start": self.words[span.start][0],
+                        "end": self.words[span.end - 1][1],
+                        "label": span.label,
+                        "text": self.quoted(span.start, span.end),
+                    }
+                    for span in sorted(answer)
+                ]
+            case Tree(heads, relations):
+                words = [self.word(number) for number in range(len(heads))]
+                rows = zip(words, heads, relations, strict=True)
+                return [{"word": word, "head": head, "relation": relation} for word, head, relation in rows]
+        return answer
 
     def word(self, number: int) -> str:
         """A word of the last text."""

@@ -91,6 +91,15 @@ def iter_rows(source: Source, columns: Sequence[str]) -> Iterator[tuple[str, tup
         yield where, tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in columns)
 
 
+def iter_labelled(
+    source: Source, text_columns: Sequence[str], label_column: str | None
+) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+    """The place of each row of a table, its texts, and its label, None where there is none or no column for it."""
+    for where, row in _checked(read_table(source), *text_columns, label_column).rows:
+        texts = tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in text_columns)
+        yield where, texts, None if label_column is None else _label(row.get(label_column), where)
+
+
 class Held:
     """Texts in memory as a source that can be read again: what came through standard input."""
 
