@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.reading import best_margin, exact, f1
+from quire.paradigms.extract import best_margin
+from quire.reading import exact, f1
 
 PIECES = st.sampled_from([*"abtheno .,'-_!É", "the ", " a ", " an"])
 TEXTS = st.lists(PIECES, min_size=1, max_size=9).map("".join)

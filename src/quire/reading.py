@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
-import numpy as np
-
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SIGNS = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
@@ -33,21 +31,6 @@ def f1(found: str, accepted: Sequence[str], *, chinese: bool = False) -> float:
     """2 P R / (P + R) of the words that the found text shares with an accepted one, 0 to 1."""
     shared, parts, plain = (_run, _segments, _without_signs) if chinese else (_bag, _words, _normal)
     return max(_f1(parts(found), parts(text), shared) for text in _counting(accepted, plain))
-
-
-def best_margin(margins: Sequence[float], none: Sequence[float], best: Sequence[float]) -> float:
-    """The `null_margin` that scores most on held-out questions, the smallest of several (SQuAD 2.0's best threshold).
-
-    Of each question: the margin of no answer over the best span, the score of no answer, and that of the span.
-    """
-    order = np.argsort(margins, kind="stable")
-    margin_N = np.asarray(margins, dtype=np.float64)[order]
-    gain_N = (np.asarray(best) - np.asarray(none))[order].cumsum()  # of spans up to this margin over no answer
-    (last,) = np.nonzero(np.append(margin_N[1:] > margin_N[:-1], True) & np.isfinite(margin_N))
-    if not len(last):
-        return 0.0
-    top = last[np.argmax(gain_N[last])]
-    return float(margin_N[top]) if gain_N[top] > 0 else float(margin_N[0]) - 1
 
 
 def _counting(accepted: Sequence[str], plain: Callable[[str], str]) -> Sequence[str]:

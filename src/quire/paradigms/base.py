@@ -8,7 +8,7 @@ Legend: S sequences, C labels.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,10 @@ class Paradigm(Objective):
         Raises Inexpressible for an answer that this form cannot hold.
         """
 
+    def room(self, item: Item, world: World) -> int:
+        """Tokens that the texts of an item may have together, where they are cut: special ones and its own aside."""
+        return world.length - 1 - len(item.passages)
+
     @abstractmethod
     def gold(self, example: Example) -> Said:
         """What a perfect model says of an example that has its answer."""
@@ -60,6 +64,10 @@ class Paradigm(Objective):
     @abstractmethod
     def says(self, step: Step) -> Sequence[Said]:
         """What the model says of each sequence of the step, in the order the examples came in."""
+
+    def tuned(self, known: Sequence[tuple[Item, Answer | None, Sequence[Said]]], world: World) -> Self:
+        """The same with what it chooses on dev, from items, their answers and what was said of them: nothing here."""
+        return self
 
     @abstractmethod
     def decode(self, item: Item, said: Sequence[Said], world: World) -> Answer:

@@ -13,7 +13,7 @@ Legend: L positions of one sequence, U units of words, the shortest that tokens 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -36,6 +36,21 @@ class Candidate:
     probability: float
 
 
+def best_margin(margins: Sequence[float], none: Sequence[float], best: Sequence[float]) -> float:
+    """The `null_margin` that scores most on held-out questions, the smallest of several (SQuAD 2.0's best threshold).
+
+    Of each question: the margin of no answer over the best span, the score of no answer, and that of the span.
+    """
+    order = np.argsort(margins, kind="stable")
+    margin_N = np.asarray(margins, dtype=np.float64)[order]
+    gain_N = (np.asarray(best) - np.asarray(none))[order].cumsum()  # of spans up to this margin over no answer
+    (last,) = np.nonzero(np.append(margin_N[1:] > margin_N[:-1], True) & np.isfinite(margin_N))
+    if not len(last):
+        return 0.0
+    top = last[np.argmax(gain_N[last])]
+    return float(margin_N[top]) if gain_N[top] > 0 else float(margin_N[0]) - 1
+
+
 class Extract(Edges):
     """One span of the last text, or none; the texts before it are the question."""
 
@@ -48,7 +63,7 @@ class Extract(Edges):
     null_margin: float | None = 0.0
     """How much more than the best span no answer must score to be the answer; None where each question has one.
 
-    It is chosen on held-out questions (`quire.reading.best_margin`).
+    It is chosen on held-out questions (`best_margin`).
     """
     absent: bool = True
     """Whether windows without the answer are asked for [CLS]; otherwise nothing is asked of them."""
@@ -91,6 +106,17 @@ class Extract(Edges):
         if best is None or (self.null_margin is not None and none - best[1] > self.null_margin):
             return frozenset()
         return frozenset({best[0]})
+
+    def tuned(self, known: Sequence[tuple[Item, Answer | None, Sequence[Said]]], world: World) -> Self:
+        """With the margin under which most held-out questions are answered exactly."""
+        if self.null_margin is None or not known:
+            return self
+        margins, right = [], []
+        for item, answer, said in known:
+            none, best = self._weighed(item, said, world)
+            margins.append(float("inf") if best is None else none - best[1])
+            right.append((float(answer == frozenset()), float(best is not None and answer == frozenset({best[0]}))))
+        return self.model_copy(update={"null_margin": best_margin(margins, *zip(*right, strict=True))})
 
     def margin(self, item: Item, said: Sequence[Said], world: World) -> float:
         """How much more no answer scores than the best span: what `null_margin` is held against."""
