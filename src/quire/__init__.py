@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from quire.explain import Space
     from quire.predict import Predictor
+    from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
-__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_vectors", "load_writer"]
+__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_solver", "load_vectors", "load_writer"]
 
 
 def load(path: str | Path) -> Predictor:
@@ -30,6 +31,13 @@ def load(path: str | Path) -> Predictor:
     from quire.predict import load as load_predictor  # torch takes seconds to import
 
     return load_predictor(path)
+
+
+def load_solver(path: str | Path) -> Solver:
+    """What answers with spans, numbers or trees: `load_solver("run/")("a text").told`."""
+    from quire.predict import load_solver as load
+
+    return load(path)
 
 
 def load_writer(path: str | Path) -> Writer:

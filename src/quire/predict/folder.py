@@ -20,6 +20,7 @@ from quire.core.errors import BadInput
 from quire.predict.base import Predictor
 
 if TYPE_CHECKING:
+    from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
 RECORD, ARRAYS = "predictor.json", "predictor.safetensors"
@@ -56,20 +57,36 @@ Held = TypeVar("Held", bound=Facts)
 def load(path: str | Path) -> Predictor:
     """The predictor of a run folder (what it chose to deploy), of a predictor folder, or of a model folder."""
     found = opened(path)
-    if not isinstance(found, Predictor):
-        raise BadInput(f"{path}: writes texts instead of labelling them; open it with quire.load_writer")
+    if isinstance(found, Predictor):
+        return found
+    verb = "writes texts" if type(found).__name__ == "Writer" else "answers otherwise"
+    other = "load_writer" if verb == "writes texts" else "load_solver"
+    raise BadInput(f"{path}: {verb} instead of labelling them; open it with quire.{other}")
+
+
+def load_solver(path: str | Path) -> Solver:
+    """What answers with spans, numbers or trees, or labels pairs, in a run folder or a model folder."""
+    from quire.predict.solver import Cast, Solver
+
+    found = opened(path)
+    if isinstance(found, Cast):
+        return found.solver
+    if not isinstance(found, Solver):
+        raise BadInput(f"{path}: was not trained by `quire finetune --paradigm`; open it with quire.load")
     return found
 
 
 def load_writer(path: str | Path) -> Writer:
     """What writes in a run folder or a model folder."""
     found = opened(path)
-    if isinstance(found, Predictor):
+    from quire.predict.writer import Writer
+
+    if not isinstance(found, Writer):
         raise BadInput(f"{path}: labels texts instead of writing them; open it with quire.load")
     return found
 
 
-def opened(path: str | Path) -> Predictor | Writer:
+def opened(path: str | Path) -> Predictor | Writer | Solver:
     """Whatever answers texts in this folder."""
     folder = located(path)
     kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
@@ -82,13 +99,17 @@ def opened(path: str | Path) -> Predictor | Writer:
     return predictor
 
 
-def _network(folder: Path) -> Predictor | Writer:
-    """A model folder labels where it has a classifier, and writes where it has a head for that."""
+def _network(folder: Path) -> Predictor | Writer | Solver:
+    """What was taught by a paradigm answers; else a classifier labels, and a head for that writes."""
+    from quire.predict import solver
     from quire.predict.network import Network
     from quire.predict.writer import EXTRA, Writer, writing_head
     from quire.train.weights import read_model
 
     files = read_model(folder)
+    if solver.EXTRA in files.extra:
+        found = solver.Solver.of(folder, files)
+        return solver.Cast(found) if found.plan.task == "label" else found
     if "classify" not in files.heads and (EXTRA in files.extra or writing_head(files)):
         return Writer.of(folder, files)
     return Network.of(folder, files)

@@ -1,0 +1,187 @@
+"""A model that answers in one of the paradigms: labels, numbers, spans, trees.
+
+One that labels single texts is a `Predictor` like any other; the others are called with texts and give `Answered`.
+
+Legend: E problems, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quire.core.answers import Answer, Inexpressible, Item, Task
+from quire.core.config import Settings, parse
+from quire.core.errors import BadInput
+from quire.core.example import Example, Passage
+from quire.core.spec import Backbone, Size
+from quire.nn.model import Model
+from quire.paradigms import Paradigm
+from quire.paradigms.base import Labelling, Said
+from quire.predict.base import Floats, Predictor
+from quire.text.cut import Cut, cut
+from quire.text.problems import Problem, items
+from quire.text.tokenizers import Tokenizer
+from quire.text.words import word_places
+from quire.train.evaluate import said
+from quire.train.start import tokenizer_of
+from quire.train.weights import ModelFiles, read_model, save_model
+
+EXTRA = "solving"
+"""Where a model folder keeps its `Solving`."""
+
+
+class Solving(Settings):
+    """What is asked, in which form, and how much of a text is read."""
+
+    task: Task
+    paradigm: Paradigm
+    length: Size
+    """Tokens of an example, special ones included."""
+    cut: Cut = "head"
+    """What is kept of a text that is longer, where it is read whole."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to what was asked, on its words; `told` is the same as JSON holds it, with characters and texts."""
+
+    answer: Answer
+    problem: Problem
+
+    @property
+    def told(self) -> Any:
+        return self.problem.told(self.answer)
+
+
+class Solver:
+    """Model, tokenizer and plan."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, plan: Solving) -> None:
+        self.model, self.tokenizer, self.plan = model.eval(), tokenizer, plan
+        self.world = tokenizer.world(length=plan.length)
+
+    @property
+    def paradigm(self) -> Paradigm:
+        return self.plan.paradigm
+
+    def __call__(self, *texts: str) -> Answered:
+        """The answer about a text, a pair, or a question and a passage."""
+        (problem,) = self.problems([texts])
+        return Answered(self.answers([problem])[0], problem)
+
+    def problems(self, rows: Sequence[Sequence[str]]) -> list[Problem]:
+        """Texts as problems; words are runs of letters or digits, single Han characters, and other signs."""
+        wanted = 2 if self.plan.task == "reading" else 1
+        found = []
+        for number, texts in enumerate(rows, start=1):
+            where = f"text {number}"
+            if len(texts) < wanted or not all(text.strip() for text in texts):
+                raise BadInput(f"{where}: give {'a question and a passage' if wanted == 2 else 'a text'}, not blank")
+            by_words = self.plan.task in ("spans", "reading", "tree")
+            found.append(Problem(tuple(texts), None, where, word_places(texts[-1]) if by_words else None))
+        return found
+
+    def answers(self, problems: Sequence[Problem]) -> list[Answer]:
+        """An answer for each."""
+        return [self.paradigm.decode(item, of_item, self.world) for item, of_item in self.said(problems)]
+
+    def probabilities(self, problems: Sequence[Problem]) -> Floats:
+        """[E, C] of a paradigm whose answers are labels; ValueError for another."""
+        if not isinstance(self.paradigm, Labelling):
+            raise ValueError(f"{self.paradigm.name()} has no labels")
+        rows = [self.paradigm.probabilities(of_item) for _, of_item in self.said(problems)]
+        return np.stack(rows) if rows else np.zeros((0, len(self.paradigm.labels)), dtype=np.float32)
+
+    def said(self, problems: Sequence[Problem]) -> list[tuple[Item, list[Said]]]:
+        """Each problem as it is read, and what the model says of its examples."""
+        posed = self.items(problems)
+        examples = [self.paradigm.format(item, None, self.world) for item in posed]
+        flat = iter(said(self.model, self.paradigm, [example for of_item in examples for example in of_item]))
+        return [(item, [next(flat) for _ in of_item]) for item, of_item in zip(posed, examples, strict=True)]
+
+    def items(self, problems: Sequence[Problem]) -> list[Item]:
+        """The problems as tokens; what is read whole is cut to what there is room for."""
+        found = items(problems, self.tokenizer)
+        if self.plan.task not in ("label", "number"):
+            return found
+        room = self.paradigm.room
+        return [replace(i, passages=fitted(i, room=room(i, self.world), how=self.plan.cut)) for i in found]
+
+    def examples(self, problems: Sequence[Problem]) -> tuple[list[Example], list[str]]:
+        """What is learnt from, and for each problem whose answer this form cannot hold, its place and why."""
+        learnt: list[Example] = []
+        lost: list[str] = []
+        for problem, item in zip(problems, self.items(problems), strict=True):
+            if problem.answer is None:
+                lost.append(f"{problem.where}: the answer begins or ends inside a word")
+                continue
+            try:
+                learnt += self.paradigm.format(item, problem.answer, self.world)
+            except Inexpressible as why:
+                lost.append(f"{problem.where}: {why}")
+        return learnt, lost
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        """Write a model folder that `quire.load` opens."""
+        save_model(
+            folder,
+            backbone=self.model.spec,
+            heads=self.model.head_specs,
+            state=self.model.state_dict(),
+            labels=self.paradigm.labels if self.plan.task == "label" else None,
+            tokenizer_saver=self.tokenizer.save,
+            vocab=self.tokenizer.vocab,
+            card=card,
+            extra={EXTRA: self.plan.model_dump(mode="json")},
+        )
+
+    @classmethod
+    def of(cls, folder: Path, files: ModelFiles) -> Solver:
+        """What a model folder holds; BadInput where it does not fit what it says of itself."""
+        plan = parse(Solving, files.extra[EXTRA], where=f"{folder}: {EXTRA}")
+        if plan.length > files.backbone.positions:
+            raise BadInput(f"{folder}: {EXTRA}.length: {plan.length}, and the model has {files.backbone.positions}")
+        tokenizer = tokenizer_of(folder, files.backbone)
+        parts = plan.paradigm.parts(files.backbone, tokenizer.world(length=plan.length))
+        missing = [slot for slot, part in parts.items() if not isinstance(part, Backbone) and slot not in files.heads]
+        if missing:
+            raise BadInput(f"{folder}: {EXTRA}: no head {missing[0]!r}; write the folder again")
+        model = Model(files.backbone, {slot: files.heads[slot] for slot in parts})
+        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        return cls(model, tokenizer, plan)
+
+
+class Cast(Predictor):
+    """A solver whose answers are labels of single texts."""
+
+    kind = "network"
+
+    def __init__(self, solver: Solver) -> None:
+        self.solver, self.labels = solver, solver.paradigm.labels
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        return self.solver.probabilities(self.solver.problems([[text] for text in texts]))
+
+    def parameter_count(self) -> int:
+        return self.solver.model.parameter_count()
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        self.solver.save(folder, card=card)
+
+    @classmethod
+    def load(cls, folder: Path) -> Cast:
+        return cls(Solver.of(folder, read_model(folder)))
+
+
+def fitted(item: Item, *, room: int, how: Cut) -> tuple[Passage, ...]:
+    """The texts of an item, cut until they have `room` for all their tokens: the longest are cut first."""
+    left, limits = max(room, 0), [0] * len(item.passages)
+    for place, i in enumerate(sorted(range(len(limits)), key=lambda i: len(item.passages[i]))):
+        limits[i] = min(len(item.passages[i]), left // (len(limits) - place))
+        left -= limits[i]
+    return tuple(cut(passage, limit=limit, how=how) for passage, limit in zip(item.passages, limits, strict=True))
