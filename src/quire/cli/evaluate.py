@@ -1,13 +1,17 @@
 """`quire evaluate`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quire.cli.options import refuse
 from quire.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from quire.predict.solver import Solver
 
 app = typer.Typer()
 IN_CONTEXT = ("train", "description", "balanced", "seeds", "seed")
@@ -31,6 +35,10 @@ def evaluate(
     label_column: Annotated[str, typer.Option(help="The column that holds the label.")] = "label",
     source_column: Annotated[str, typer.Option(help="Of pairs: the column that is read.")] = "source",
     target_column: Annotated[str, typer.Option(help="Of pairs: the column to compare with.")] = "target",
+    pair_column: Annotated[str | None, typer.Option(help="Of labelled pairs: the column of the second text.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Of a paradigm: how the data is laid out: table, conll, spans, or a GLUE task.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with everything.")] = False,
 ) -> None:
     """How well a trained folder answers; or, with --shots, an untrained language model from examples in its context."""
@@ -38,7 +46,8 @@ def evaluate(
 
     if shots is None:
         refuse(context, IN_CONTEXT, why="needs --shots: it is for a language model that is shown examples")
-        figures = _trained(model, data, (text_column, label_column), (source_column, target_column))
+        columns = {"text_column": text_column, "pair_column": pair_column, "label_column": label_column}
+        figures = _trained(model, data, {**columns, "name": layout}, (source_column, target_column))
         lines = [json.dumps(figures)] if as_json else [f"{name:14} {value:10.4f}" for name, value in figures.items()]
         typer.echo("\n".join(lines))
         return
@@ -61,17 +70,20 @@ def evaluate(
         typer.echo(line)
 
 
-def _trained(model: Path, data: str, labelled: tuple[str, str], pairs: tuple[str, str]) -> dict[str, float]:
-    """Accuracy and macro-F1 of what labels, BLEU, chrF and ROUGE of what writes."""
+def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tuple[str, str]) -> dict[str, float]:
+    """Accuracy and macro-F1 of what labels, BLEU, chrF and ROUGE of what writes, else the metrics of the task."""
     from quire.incontext import Figures
     from quire.predict import Predictor, opened
+    from quire.predict.solver import Cast, Solver
     from quire.score import score_texts
     from quire.text.pairs import read_pairs
     from quire.text.records import read_records
 
     found = opened(model)
+    if isinstance(found, Solver | Cast):
+        return _solved(found if isinstance(found, Solver) else found.solver, data, layout)
     if isinstance(found, Predictor):
-        records = read_records(data, text_column=labelled[0], label_column=labelled[1])
+        records = read_records(data, text_column=str(layout["text_column"]), label_column=layout["label_column"])
         answers = [answer.label for answer in found([record.text for record in records])]
         truth = [str(record.label) for record in records]
         figures = Figures.of(sorted({*truth, *found.labels}), truth, answers)
@@ -82,6 +94,15 @@ def _trained(model: Path, data: str, labelled: tuple[str, str], pairs: tuple[str
         typer.echo(f"{cut:.0%} of the sources are longer than {found.plan.length} tokens and were cut", err=True)
     written = found(sources)
     return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
+
+
+def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> dict[str, float]:
+    from quire.core.config import parse
+    from quire.marking import figures
+    from quire.text.asked import Layout
+
+    problems = parse(Layout, {"task": solver.plan.task, **layout}, where="evaluate").read(data)
+    return {"texts": len(problems), **figures(solver.plan.task, problems, solver.answers(problems))}
 
 
 def _numbers(text: str) -> list[int]:

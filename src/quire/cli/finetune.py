@@ -1,4 +1,4 @@
-"""`quire finetune`."""
+"""`quire finetune`: a generator on pairs of texts, or any task in one of the paradigms."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,41 +6,97 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quire.cli.options import Out
+from quire.cli.options import Out, refuse
 
 if TYPE_CHECKING:
-    from quire.finetune import Outcome
+    from quire.finetune import Outcome, Solved
 
 app = typer.Typer()
+WRITING = ("recipe", "source_column", "target_column", "size", "vocab", "smoothing", "limit", "beam", "length_penalty")
+"""Options that mean nothing where nothing is written."""
+ANSWERING = ("task", "layout", "text_column", "pair_column", "label_column")
+"""Options that need a paradigm."""
 
 
 @app.command()
 def finetune(
-    train: Annotated[Path, typer.Option(help="Pairs of texts: CSV, TSV, JSONL or Parquet.")],
+    context: typer.Context,
+    train: Annotated[Path, typer.Option(help="Pairs of texts: CSV, TSV, JSONL or Parquet; or see --layout.")],
     out: Out,
-    start: Annotated[str | None, typer.Option(help="The folder of a model that writes.")] = None,
+    paradigm: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer instead of writing: class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm, or a YAML file with "
+            "one and its fields."
+        ),
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="The folder of a model; with --paradigm else minilm.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Or a recipe to build anew: transformer-base, bart-base.")] = None,
-    dev: Annotated[Path | None, typer.Option(help="Pairs to watch; else a tenth of --train.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Pairs, read once at the end; else a tenth of --train.")] = None,
+    dev: Annotated[Path | None, typer.Option(help="What is watched and chosen on; else a tenth of --train.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Read once at the end; else a tenth of --train.")] = None,
+    task: Annotated[
+        Literal["label", "number", "spans", "reading", "tree"] | None,
+        typer.Option(help="With --paradigm, what is asked for; else as the names of files tell."),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="How files are laid out: table, conll, spans, squad, conllu, or a GLUE task such as sts-b."),
+    ] = None,
     source_column: Annotated[str, typer.Option(help="The column that is read.")] = "source",
     target_column: Annotated[str, typer.Option(help="The column that is written.")] = "target",
+    text_column: Annotated[str, typer.Option(help="With --paradigm, the column that holds the text.")] = "text",
+    pair_column: Annotated[str | None, typer.Option(help="That of a second text, if there is one.")] = None,
+    label_column: Annotated[str, typer.Option(help="That of the answer.")] = "label",
     size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of a network built anew.")] = "tiny",
     vocab: Annotated[int, typer.Option(help="Tokens of its tokenizer, trained on --train.")] = 8000,
-    epochs: Annotated[int, typer.Option(help="Passes over the pairs.")] = 3,
-    batch: Annotated[int, typer.Option(help="Pairs of an update.")] = 32,
-    lr: Annotated[float, typer.Option(help="The learning rate.")] = 5e-4,
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 3,
+    batch: Annotated[int, typer.Option(help="What an update learns from: so many pairs, or problems.")] = 32,
+    lr: Annotated[float | None, typer.Option(help="The learning rate; else 5e-4 to write, 3e-4 to answer.")] = None,
     smoothing: Annotated[float, typer.Option(help="The share of label smoothing.")] = 0.1,
-    length: Annotated[int, typer.Option(help="Tokens of a source, and of a target, that are kept.")] = 128,
-    cut: Annotated[Literal["head", "tail", "head+tail"], typer.Option(help="What is kept of a source.")] = "head",
+    length: Annotated[int, typer.Option(help="Tokens of a source and of a target, or of an example.")] = 128,
+    cut: Annotated[Literal["head", "tail", "head+tail"], typer.Option(help="What is kept of a longer text.")] = "head",
     limit: Annotated[int | None, typer.Option(help="Tokens written at most; else length - 1.")] = None,
     beam: Annotated[int, typer.Option(help="Texts that grow side by side; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(help="The exponent of a text's length in its score.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
 ) -> None:
-    """Fine-tune a generator on pairs of texts: translation, summarisation."""
-    from quire.finetune import finetune as run
+    """Fine-tune a generator on pairs of texts: translation, summarisation.
+
+    With --paradigm, fine-tune a base to classify, match, tag, extract, parse or fill in, and score it as the task is.
+    """
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
+
+    if paradigm is not None:
+        refuse(context, WRITING, why="means nothing with --paradigm")
+        from quire.finetune import solve
+
+        with shown() as progress, stop_on_signal() as stop:
+            solved = solve(
+                train,
+                out=out,
+                paradigm=paradigm,
+                dev=dev,
+                test=test,
+                task=task,
+                layout=layout,
+                text_column=text_column,
+                pair_column=pair_column,
+                label_column=label_column,
+                base=start or "minilm",
+                epochs=epochs,
+                batch=batch,
+                lr=3e-4 if lr is None else lr,
+                length=length,
+                cut=cut,
+                seed=seed,
+                progress=progress,
+                stop=stop,
+            )
+        _tell(solved, out)
+        return
+    refuse(context, ANSWERING, why="needs --paradigm")
+    from quire.finetune import finetune as run
 
     with shown() as progress, stop_on_signal() as stop:
         outcome = run(
@@ -56,7 +112,7 @@ def finetune(
             vocab=vocab,
             epochs=epochs,
             batch=batch,
-            lr=lr,
+            lr=5e-4 if lr is None else lr,
             smoothing=smoothing,
             length=length,
             cut=cut,
@@ -74,6 +130,23 @@ def finetune(
     for remark in _remarks(outcome, limit=limit or length - 1):
         typer.echo(remark)
     typer.echo(f"\nWritten {out / 'written.jsonl'}\nModel   {outcome.model}")
+
+
+def _tell(solved: "Solved", out: Path) -> None:
+    """A line a split with all scores of the task, in percent, and what a person should know."""
+    names = list(solved.scores["test"])
+    typer.echo(f"\n{'':6}{'asked':>8}" + "".join(f"{name:>11}" for name in names))
+    for split, scores in solved.scores.items():
+        figures = "".join(f"{100 * scores[name]:11.1f}" if name in scores else f"{'':11}" for name in names)
+        typer.echo(f"{split:6}{solved.problems[split]:>8}{figures}")
+    for note in solved.notes:
+        typer.echo(note)
+    if solved.leaks:
+        typer.echo(f"{solved.leaks} test texts also stand in train or dev: the test score is too high")
+    if solved.lost:
+        share = f"{len(solved.lost)} of {solved.problems['train']} training answers have no form in this paradigm"
+        typer.echo(f"{share} and were left out; the first: {solved.lost[0]}")
+    typer.echo(f"\nAnswers {out / 'answers.jsonl'}\nModel   {solved.model}")
 
 
 def _remarks(outcome: "Outcome", *, limit: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """`quire predict`: labels, or what a generator writes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
     from quire.predict import Predictor
+    from quire.predict.solver import Answered, Solver
     from quire.predict.writer import Writer
 
 app = typer.Typer()
@@ -19,7 +20,10 @@ app = typer.Typer()
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A run folder or a model folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, --file or standard input.")] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts; of pairs and questions one behind the other; without any, --file or stdin."),
+    ] = None,
     file: Annotated[str | None, typer.Option(help="A file of texts, one a line, or a table; - is stdin.")] = None,
     text_column: Annotated[str, typer.Option(help="The column of --file that holds the text.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
@@ -34,6 +38,7 @@ def predict(
 ) -> None:
     """Label texts; or, with a model that writes, translate, summarise or continue them."""
     from quire.predict import Predictor, opened
+    from quire.predict.solver import Solver
     from quire.text.records import read_records
 
     if not texts:
@@ -41,6 +46,9 @@ def predict(
     elif file:
         raise BadInput("predict: give texts or --file, not both")
     found = opened(model)
+    if isinstance(found, Solver):
+        _solve(found, texts, as_json=as_json)
+        return
     drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     search = {"limit": limit, "beam": beam, "stop": stop}
     asked: dict[str, Any] = {name: value for name, value in search.items() if value is not None}
@@ -61,6 +69,29 @@ def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> No
             typer.echo(json.dumps({**facts, "probabilities": dict(answer.probabilities)}, ensure_ascii=False))
         else:
             typer.echo(f"{answer.label}\t{answer.probability:.3f}\t{' '.join(text.split())[:80]}")
+
+
+def _solve(solver: "Solver", texts: Sequence[str], *, as_json: bool) -> None:
+    size = 2 if solver.plan.task == "reading" else 1
+    rows = [texts[i : i + size] for i in range(0, len(texts), size)]
+    for row in rows:
+        answered = solver(*row)
+        if as_json:
+            typer.echo(json.dumps({"texts": row, "answer": answered.told}, ensure_ascii=False))
+        else:
+            typer.echo("\n".join(_lines(answered)))
+
+
+def _lines(answered: "Answered") -> Iterator[str]:
+    """A line for each span, a word a line of a tree, or the number alone."""
+    told = answered.told
+    if isinstance(told, float):
+        yield f"{told:.3f}\t{' '.join(answered.problem.texts[0].split())[:80]}"
+    elif not told:
+        yield "-"
+    else:
+        for row in told:
+            yield f"{row['label']}\t{row['text']}" if "label" in row else "\t".join(map(str, row.values()))
 
 
 def _write(writer: "Writer", texts: Sequence[str], *, as_json: bool, stream: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from quire.core.config import parse, write_yaml
 from quire.finetune.job import FineTuning, Outcome, reopened
 from quire.finetune.settings import FinetuneSettings, from_nothing
+from quire.finetune.solving import Solved, solve
 from quire.finetune.splits import read_splits
 from quire.recipe import NetworkSize
 from quire.text.cut import Piece
@@ -18,7 +19,7 @@ from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
-__all__ = ["FinetuneSettings", "Outcome", "finetune"]
+__all__ = ["FinetuneSettings", "Outcome", "Solved", "finetune", "solve"]
 
 
 def finetune(

@@ -1,0 +1,112 @@
+"""Every form of every task, from a person's files to scores, a folder and answers; and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from quire.cli import app
+from quire.core.answers import Task
+from quire.core.errors import BadInput, Stopped
+from quire.finetune import Solved, solve
+from quire.paradigms.shift import FORMS
+from quire.predict import load, load_solver
+
+After = Callable[[int], dict[str, Any]]
+FILES: dict[Task, str] = {
+    "label": "reviews.csv",
+    "number": "pairs.csv",
+    "spans": "names.conll",
+    "reading": "questions.json",
+    "tree": "trees.conllu",
+}
+FIRST: dict[Task, str] = {"label": "accuracy", "number": "pearson", "spans": "f1", "reading": "exact", "tree": "las"}
+EVERY = [pytest.param(task, name, id=f"{name}-{task}") for name, forms in FORMS.items() for task in forms]
+
+
+def run(person: Path, out: Path, task: Task, name: str, **changes: Any) -> Solved:
+    given: dict[str, Any] = {"epochs": 20, "batch": 8, "lr": 1e-2, "length": 48, "base": str(person / "base")}
+    if task == "number":
+        given |= {"pair_column": "other", "task": "number"}
+    return solve(person / FILES[task], out=out, paradigm=name, **{**given, **changes})
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_a_person_gets_scores_a_folder_and_answers(person: Path, tmp_path: Path, task: Task, name: str) -> None:
+    found = run(person, tmp_path / "run", task, name)
+    assert found.scores["test"][FIRST[task]] > 0.6, f"a word gives the answer away: {found.scores}"
+    assert min(found.problems.values()) > 4
+    lines = [json.loads(line) for line in (tmp_path / "run/answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == found.problems["test"]
+    solver = load_solver(tmp_path / "run")
+    for line in lines[:3]:  # what was answered then is answered again, one text at a time
+        told = solver(*line["texts"]).told
+        assert told == (pytest.approx(line["answer"]) if task == "number" else line["answer"])
+    if task == "label":
+        predictor = load(tmp_path / "run")
+        assert predictor(lines[0]["texts"][0]).label == lines[0]["answer"]
+    assert run(person, tmp_path / "run", task, name) == found, "a finished run is told again"
+
+
+def test_a_stopped_run_goes_on_to_the_same_model(person: Path, tmp_path: Path, after: After) -> None:
+    whole = run(person, tmp_path / "whole", "label", "mlm", epochs=2)
+    for updates in (5, 310):  # while the head learns alone, and later
+        with pytest.raises(Stopped):
+            run(person, tmp_path / "run", "label", "mlm", epochs=2, **after(updates))
+    again = run(person, tmp_path / "run", "label", "mlm", epochs=2)
+    assert again.scores == whole.scores
+    one, two = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "run"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_command_line(person: Path, tmp_path: Path) -> None:
+    runner, out = CliRunner(), str(tmp_path / "run")
+    base = ["--start", str(person / "base"), "--length", "48", "--batch", "8", "--lr", "1e-2", "--epochs", "20"]
+    made = runner.invoke(
+        app, ["finetune", "--train", str(person / "names.conll"), "--paradigm", "seqlab", "--out", out, *base]
+    )
+    assert made.exit_code == 0, made.output
+    assert "precision" in made.output
+    told = runner.invoke(app, ["predict", out, "the phone for ada in rome"])
+    assert told.output.splitlines() == ["PER\tada", "LOC\trome"]
+    told = runner.invoke(app, ["predict", out, "--json", "ada was"])
+    assert json.loads(told.output)["answer"] == [{"start": 0, "end": 3, "label": "PER", "text": "ada"}]
+    scored = runner.invoke(app, ["evaluate", out, "--data", str(person / "names.conll"), "--json"])
+    assert json.loads(scored.output)["f1"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "seqlb"}, r"no paradigm is called 'seqlb'; did you mean 'seqlab'"),
+        ({"name": "seqlab", "task": "label"}, r"paradigm seqlab: has no form for a label; it can be class, matching"),
+        ({"name": "parse", "task": "label"}, r"paradigm parse: answers with tree, and a label is asked for"),
+        ({"layout": "conlu"}, r"no layout of a label is called 'conlu'"),
+        ({"length": 900}, r"length 900: the base has 64 positions"),
+        ({"dev": "train"}, r"also stands in the training data .* give other texts for dev"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(person: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    given = {"name": "class", "task": "label", **changes}
+    if "dev" in given:
+        given["dev"] = person / "reviews.csv"
+    name, task = given.pop("name"), given.pop("task")
+    with pytest.raises(BadInput, match=message) as error:
+        solve(
+            person / "reviews.csv",
+            out=tmp_path / "run",
+            paradigm=name,
+            **{"task": task, "base": str(person / "base"), "length": 48, **given},
+        )
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_collide_are_refused(person: Path, tmp_path: Path) -> None:
+    rows = (person / "reviews.csv").read_text(encoding="utf-8").replace(",bad", ",Good", 3)
+    (tmp_path / "reviews.csv").write_text(rows, encoding="utf-8")
+    with pytest.raises(BadInput, match=r"the labels 'Good' and 'good' differ in case alone"):
+        solve(tmp_path / "reviews.csv", out=tmp_path / "run", paradigm="class", base=str(person / "base"), length=48)
