@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from quire.adapt.arms import ArmPlan, arms, pretraining_facts
 from quire.adapt.bench import Bench
@@ -135,11 +136,23 @@ def home_of(folder: Path, per_class: int | None, *, among: Sequence[int | None])
 
 def concluded(folder: Path, found: Study, trained: Sequence[Trained]) -> Outcome:
     """Judge a comparison and write its report and its best model; the models of the runs go."""
-    judged, report, model = verdict(found), folder / "report.html", folder / "model"
     [best] = [arm.folders[arm.best] for arm in trained if arm.plan.name == found.selected]
-    load(best).save(model, card=model_card(found, judged))
-    write_whole(report, render(found, judged))
-    write_whole(folder / "results.json", found.to_json())
+    outcome = written(folder, found, load(best))
     for home in {path for arm in trained for path in arm.folders}:
         shutil.rmtree(home, ignore_errors=True)
+    return outcome
+
+
+class Kept(Protocol):
+    """Whatever was trained and can be saved."""
+
+    def save(self, folder: Path, *, card: str = "") -> None: ...
+
+
+def written(folder: Path, found: Study, best: Kept) -> Outcome:
+    """Judge a study, and write its report, its results and the best model."""
+    judged, report, model = verdict(found), folder / "report.html", folder / "model"
+    best.save(model, card=model_card(found, judged))
+    write_whole(report, render(found, judged))
+    write_whole(folder / "results.json", found.to_json())
     return Outcome(found, judged, report, model)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from quire.core.results import Latency
-from quire.predict import Predictor
 
+Asked = TypeVar("Asked")
 Answer: TypeAlias = Callable[[list[str]], object]
 """Whatever answers texts."""
 BATCHES = (1, 32)
@@ -22,18 +22,18 @@ SECONDS = 1.5
 LEAST_RUNS, MOST_RUNS = 5, 60
 
 
-def latencies(predictor: Predictor, texts: Sequence[str]) -> tuple[Latency, ...]:
-    """Wall time per text, tokenising included, over the given texts in turn."""
-    return tuple(_latency(predictor, texts, batch) for batch in BATCHES)
+def latencies(answer: Callable[[list[Asked]], object], texts: Sequence[Asked]) -> tuple[Latency, ...]:
+    """Wall time per text, tokenising included, over the given texts in turn; or per problem of any kind."""
+    return tuple(_latency(answer, texts, batch) for batch in BATCHES)
 
 
-def _latency(predictor: Predictor, texts: Sequence[str], batch: int) -> Latency:
+def _latency(answer: Callable[[list[Asked]], object], texts: Sequence[Asked], batch: int) -> Latency:
     supply = cycle(texts)
-    predictor.probabilities(list(islice(supply, batch)))  # the first call builds what later calls reuse
+    answer(list(islice(supply, batch)))  # the first call builds what later calls reuse
     taken: list[float] = []
     until = time.perf_counter() + SECONDS
     while len(taken) < MOST_RUNS and (len(taken) < LEAST_RUNS or time.perf_counter() < until):
-        taken.append(_milliseconds(predictor.probabilities, list(islice(supply, batch))) / batch)
+        taken.append(_milliseconds(answer, list(islice(supply, batch))) / batch)
     lower, median, upper = statistics.quantiles(taken, n=4)
     return Latency(batch=batch, median=median, lower=lower, upper=upper)
 
@@ -50,7 +50,7 @@ def speedup(slow: Answer, fast: Answer, texts: Sequence[str], *, pairs: int = 30
     return lower, median, upper
 
 
-def _milliseconds(answer: Answer, texts: list[str]) -> float:
+def _milliseconds(answer: Callable[[list[Asked]], object], texts: list[Asked]) -> float:
     begin = time.perf_counter()
     answer(texts)
     return (time.perf_counter() - begin) * 1000

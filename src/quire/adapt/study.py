@@ -121,7 +121,7 @@ def _measured(bench: Bench, arm: Trained, answers: Mapping[Path, npt.NDArray[np.
         probabilities=probabilities_REC,
         parameters=deployed.parameter_count(),
         bytes=size_on_disk(arm.folders[arm.best]),
-        latency=latencies(deployed, bench.task.dev.texts),
+        latency=latencies(deployed.probabilities, bench.task.dev.texts),
         threads=torch.get_num_threads(),
         cost=tuple(run.cost for run in arm.runs),
         curves=tuple(run.curve for run in arm.runs) if any(run.curve for run in arm.runs) else (),

@@ -64,7 +64,8 @@ def adapt(
             progress=progress,
             stop=stop,
         )
-    tell(outcome)
+    for line in tell(outcome):
+        typer.echo(line)
 
 
 @app.command()
@@ -88,4 +89,5 @@ def demo(
             progress=progress,
             stop=stop,
         )
-    tell(outcome)
+    for line in tell(outcome):
+        typer.echo(line)

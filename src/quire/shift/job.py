@@ -1,0 +1,134 @@
+"""One comparison of paradigms: each learns the same problems from one base, then test is read once and judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from quire.adapt.job import Outcome, home_of, reopened, written
+from quire.core.config import Settings, parse
+from quire.core.errors import Stopped
+from quire.core.results import Run
+from quire.finetune.course import Course
+from quire.paradigms import Paradigm
+from quire.paradigms.shift import built
+from quire.predict import load_solver
+from quire.shift.settings import LEAST, ShiftSettings
+from quire.shift.study import gathered
+from quire.text.asked import Asked
+from quire.text.records import Record
+from quire.text.split import few_splits
+from quire.train.loop import Job
+from quire.train.safe import write_whole
+
+
+class Trained(Settings):
+    """One run of an arm, as `result.json` beside its model."""
+
+    run: Run
+    lost: tuple[str, ...] = ()
+    examples: float = 1.0
+    """Of a problem, on the average."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The arms over a number of labels."""
+
+    settings: ShiftSettings
+    course: Course
+    folder: Path
+    few: int | None
+
+    def drawn(self, seed: int) -> Course:
+        """What the runs of a seed learn from: everything, or a draw of their own and a dev set as large."""
+        if self.few is None:
+            return self.course
+        train, dev = drawn(self.course.asked, self.few, seed=self.settings.seed + seed)
+        return replace(self.course, asked=replace(self.course.asked, train=train.train, dev=dev.train))
+
+    def paradigm(self, name: str) -> Paradigm:
+        form = self.settings.paradigms[name]
+        return built(form.name, form.fields, self.course.asked.facts, where=f"paradigm {name}")
+
+    def home(self, name: str, seed: int) -> Path:
+        return self.folder / "arms" / name / f"seed-{seed}"
+
+    def rate(self, name: str) -> float:
+        """The only learning rate, or that whose first seed is best on dev, the first among equals."""
+        tried = self.settings.rates or (self.settings.how.train.lr,)
+        if len(tried) == 1:
+            return tried[0]
+        homes = {rate: self.folder / "arms" / name / f"rate-{rate:g}" for rate in tried}
+        dev = {rate: self.trained(name, 0, rate, home).run.dev for rate, home in homes.items()}
+        return max(tried, key=lambda rate: dev[rate])
+
+    def trained(self, name: str, seed: int, rate: float, home: Path) -> Trained:
+        """A run, made now unless it stands already."""
+        result = home / "result.json"
+        if not result.exists():
+            if self.course.stop:
+                raise Stopped(f"stopped by {self.course.stop.reason} before {name}, seed {seed}; give it again")
+            home.mkdir(parents=True, exist_ok=True)
+            train = self.settings.how.train.model_copy(update={"lr": rate})
+            course = self.drawn(seed)
+            course = replace(course, how=course.how.model_copy(update={"train": train}))
+            learnt = course.learn(
+                self.paradigm(name), seed=seed, folder=home, title=f"{name}, seed {seed}", updates=self.updates
+            )
+            learnt.solver.save(home / "model")
+            made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples)
+            write_whole(result, made.model_dump_json())
+            for part in ("checkpoints", "heads"):
+                shutil.rmtree(home / part, ignore_errors=True)
+        return parse(Trained, json.loads(result.read_text(encoding="utf-8")), where=str(result))
+
+    def updates(self, job: Job, epochs: int) -> int:
+        """As the budget says; else as many as make up the epochs."""
+        budget = self.settings.budget
+        if budget is None:
+            return max(epochs, LEAST)
+        return max(round(budget.amount / (job.tokens_an_update() if budget.unit == "tokens" else 1)), 1)
+
+
+def drawn(asked: Asked, few: int, *, seed: int) -> tuple[Asked, Asked]:
+    """A few problems of each class, or of all where there are none, to learn from, and as many others to choose on."""
+    rows = [
+        Record("\n".join(problem.texts), str(problem.answer) if asked.task == "label" else "", str(number))
+        for number, problem in enumerate(asked.train)
+    ]
+    [(train, dev)] = few_splits(rows, per_class=few, seeds=[seed])
+    return (
+        replace(asked, train=[asked.train[int(row.where)] for row in train]),
+        replace(asked, train=[asked.train[int(row.where)] for row in dev]),
+    )
+
+
+def execute(settings: ShiftSettings, course: Course, folder: Path) -> list[Outcome]:
+    """Do what is left; one outcome for each number of labels. Raises Stopped when a signal came."""
+    for note in course.asked.notes:
+        course.progress.say(note)
+    contests = [Contest(settings, course, home_of(folder, few, among=settings.few), few) for few in settings.few]
+    return [_judged(contest) for contest in contests]
+
+
+def _judged(contest: Contest) -> Outcome:
+    if (contest.folder / "results.json").exists():
+        return reopened(contest.folder)
+    settings = contest.settings
+    runs: dict[str, Sequence[Trained]] = {}
+    rates = {name: contest.rate(name) for name in settings.paradigms}
+    for name, rate in rates.items():
+        homes = [(seed, contest.home(name, seed)) for seed in range(settings.seeds)]
+        runs[name] = [contest.trained(name, seed, rate, home) for seed, home in homes]
+    chosen = max(runs, key=lambda name: float(np.mean([made.run.dev for made in runs[name]])))
+    found = gathered(contest, runs, rates, selected=chosen)
+    best = contest.home(chosen, found.arm(chosen).best_run) / "model"
+    outcome = written(contest.folder, found, load_solver(best))
+    shutil.rmtree(contest.folder / "arms", ignore_errors=True)
+    return outcome
