@@ -9,7 +9,7 @@ import pytest
 from quire.core.answers import Span, Task, Tree
 from quire.core.config import parse
 from quire.core.errors import BadInput
-from quire.text.asked import LAYOUTS, Layout, asked, fingerprint, names, parted, plain, told
+from quire.text.asked import LAYOUTS, FileLayout, asked, fingerprint, names, parted, plain, told
 from quire.text.problems import Problem
 
 
@@ -24,36 +24,36 @@ def reviews(path: Path, count: int, *, offset: int = 0) -> str:
 
 def test_shares_are_held_out_text_by_text(tmp_path: Path) -> None:
     path = table(tmp_path / "all.csv", *(f"review {i // 2},{'good' if i % 2 else 'bad'}" for i in range(80)))
-    found = asked(Layout(task="label"), train=path, dev=None, test=None, share=0.2)
+    found = asked(FileLayout(task="label"), train=path, dev=None, test=None, share=0.2)
     texts = [{told(problem) for problem in split} for split in (found.train, found.dev, found.test)]
     assert [len(split) for split in (found.train, found.dev, found.test)] == [52, 12, 16]
     assert not texts[0] & texts[1]
     assert not texts[0] & texts[2], "texts alike stay together"
     assert found.labels == ("bad", "good")
     assert not found.leaked
-    again = asked(Layout(task="label"), train=path, dev=None, test=None, share=0.2)
+    again = asked(FileLayout(task="label"), train=path, dev=None, test=None, share=0.2)
     assert again.hashes == found.hashes
 
 
 def test_test_texts_that_were_seen_are_counted(tmp_path: Path) -> None:
     train, test = reviews(tmp_path / "train.csv", 40), reviews(tmp_path / "test.csv", 10, offset=35)
-    found = asked(Layout(task="label"), train=train, dev=None, test=test, share=0.2)
+    found = asked(FileLayout(task="label"), train=train, dev=None, test=test, share=0.2)
     assert found.leaked == (0, 1, 2, 3, 4)
 
 
 def test_a_dev_set_that_repeats_training_text_is_refused_and_a_few_are_left_out(tmp_path: Path) -> None:
     train = reviews(tmp_path / "train.csv", 100)
     few, many = (reviews(tmp_path / f"{n}.csv", 40, offset=100 - n) for n in (2, 3))
-    found = asked(Layout(task="label"), train=train, dev=few, test=None, share=0.0 + 0.1)
+    found = asked(FileLayout(task="label"), train=train, dev=few, test=None, share=0.0 + 0.1)
     assert len(found.dev) <= 39
     assert "left out of dev" in found.notes[0]
     with pytest.raises(BadInput, match=r"3.csv:2: also stands in the training data \(.*train.csv:\d+\), and so do"):
-        asked(Layout(task="label"), train=train, dev=many, test=few, share=0.1)
+        asked(FileLayout(task="label"), train=train, dev=many, test=few, share=0.1)
 
 
 def test_two_texts_and_a_number(tmp_path: Path) -> None:
     path = table(tmp_path / "pairs.csv", "a b,c d,2.5", "e,f,0", header="text,other,label")
-    layout = Layout(task="number", pair_column="other")
+    layout = FileLayout(task="number", pair_column="other")
     [one, two] = layout.read(path)
     assert (one.texts, one.answer, two.answer) == (("a b", "c d"), 2.5, 0.0)
     assert one.where.endswith("pairs.csv:2")
@@ -73,7 +73,7 @@ def test_two_texts_and_a_number(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_files_tell_their_layout(tmp_path: Path, task: Task, file: str, text: str, found: Any) -> None:
     (tmp_path / file).write_text(text, encoding="utf-8")
-    layout = Layout(task=task, name="sts-b" if task == "number" else None)
+    layout = FileLayout(task=task, name="sts-b" if task == "number" else None)
     [problem] = layout.read(str(tmp_path / file))
     assert problem.answer == found
     assert problem.answer is not None
@@ -84,7 +84,7 @@ def test_every_task_has_a_layout_and_every_layout_is_read() -> None:
     for task, layouts in LAYOUTS.items():
         for name in layouts:
             with pytest.raises(BadInput, match=r"no such file|cannot be read"):
-                Layout(task=task, name=name).read("nowhere.csv")
+                FileLayout(task=task, name=name).read("nowhere.csv")
 
 
 def test_names_are_what_answers_are_made_of() -> None:
@@ -107,7 +107,7 @@ def test_names_are_what_answers_are_made_of() -> None:
 )
 def test_rows_that_say_nothing_are_refused(tmp_path: Path, rows: list[str], task: Task, message: str) -> None:
     with pytest.raises(BadInput, match=message) as error:
-        Layout(task=task).read(table(tmp_path / "x.csv", *rows))
+        FileLayout(task=task).read(table(tmp_path / "x.csv", *rows))
     assert "\n" not in str(error.value)
 
 
@@ -121,17 +121,17 @@ def test_rows_that_say_nothing_are_refused(tmp_path: Path, rows: list[str], task
 def test_labels_that_cannot_be_told_apart_are_refused(tmp_path: Path, labels: list[str], message: str) -> None:
     path = table(tmp_path / "x.csv", *(f"text {i},{label}" for i, label in enumerate(labels)))
     with pytest.raises(BadInput, match=message):
-        asked(Layout(task="label"), train=path, dev=None, test=None, share=0.2)
+        asked(FileLayout(task="label"), train=path, dev=None, test=None, share=0.2)
 
 
 def test_a_label_that_was_never_learnt_is_refused(tmp_path: Path) -> None:
     test = table(tmp_path / "test.csv", "a new one,god")
     with pytest.raises(BadInput, match=r"test.csv:2: no training example has the label 'god'; did you mean 'good'"):
-        asked(Layout(task="label"), train=reviews(tmp_path / "a.csv", 20), dev=None, test=test, share=0.2)
+        asked(FileLayout(task="label"), train=reviews(tmp_path / "a.csv", 20), dev=None, test=test, share=0.2)
 
 
 def test_too_little_to_hold_out_and_unknown_layouts() -> None:
     with pytest.raises(BadInput, match=r"here: cannot hold out 10% of 2 different texts"):
         parted([Problem((str(i),), "a", "x") for i in range(2)], share=0.1, seed=0, where="here")
     with pytest.raises(BadInput, match=r"no layout of a tree is called 'conll'; did you mean 'conllu'"):
-        parse(Layout, {"task": "tree", "name": "conll"}, where="layout")
+        parse(FileLayout, {"task": "tree", "name": "conll"}, where="layout")

@@ -99,9 +99,9 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
 def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> dict[str, float]:
     from quire.core.config import parse
     from quire.marking import figures
-    from quire.text.asked import Layout
+    from quire.text.asked import FileLayout
 
-    problems = parse(Layout, {"task": solver.plan.task, **layout}, where="evaluate").read(data)
+    problems = parse(FileLayout, {"task": solver.plan.task, **layout}, where="evaluate").read(data)
     return {"texts": len(problems), **figures(solver.plan.task, problems, solver.answers(problems))}
 
 

@@ -14,7 +14,7 @@ from quire.core.config import Settings, parse, write_yaml
 from quire.finetune.course import Course, How
 from quire.marking import figures
 from quire.paradigms.shift import built, named
-from quire.text.asked import LAYOUTS, Asked, Layout, asked
+from quire.text.asked import LAYOUTS, Asked, FileLayout, asked
 from quire.text.cut import Cut
 from quire.text.problems import Problem
 from quire.train.folder import prepared
@@ -40,7 +40,7 @@ class SolveSettings(Settings):
     train: str
     dev: str | None = None
     test: str | None = None
-    layout: Layout
+    layout: FileLayout
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """The share of the training problems for dev, and again for test, where no file is given."""
     base: str = "minilm"

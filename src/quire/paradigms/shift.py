@@ -16,6 +16,7 @@ FORMS: Mapping[str, Mapping[Task, str]] = {
     "matching": {"label": "match"},
     "seqlab": {"spans": "label"},
     "mrc": {"label": "extract_label", "spans": "extract_spans", "reading": "extract"},
+    "seq2seq": {"label": "write_label", "spans": "write_spans"},
     "seq2aseq": {"spans": "nest", "tree": "parse"},
     "mlm": {"label": "prompt"},
 }

@@ -151,6 +151,7 @@ class View:
 
     @classmethod
     def of(cls, text: Passage, units: Units, window: slice, names: Sequence[tuple[int, ...]], sep: int) -> "View":
+        """Of the words that stand whole in the window."""
         inside = units.within(window)
         first, behind = int(units.tokens[inside.start]), int(units.tokens[inside.stop])
         begins = (units.tokens[inside] - first).tolist()

@@ -53,6 +53,7 @@ class Contest:
         return replace(self.course, asked=replace(self.course.asked, train=train.train, dev=dev.train))
 
     def paradigm(self, name: str) -> Paradigm:
+        """The form that the person gave this name."""
         form = self.settings.paradigms[name]
         return built(form.name, form.fields, self.course.asked.facts, where=f"paradigm {name}")
 

@@ -16,7 +16,7 @@ from quire.core.results import Measure
 from quire.core.spec import Size
 from quire.finetune.course import How
 from quire.paradigms.shift import forms_of, named
-from quire.text.asked import Layout
+from quire.text.asked import FileLayout
 
 LEAST = 100
 """Updates at least, however few the labels are."""
@@ -37,7 +37,7 @@ class ShiftSettings(Settings):
     train: str
     dev: str | None = None
     test: str | None = None
-    layout: Layout
+    layout: FileLayout
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     base: str = "minilm"
     paradigms: Annotated[Mapping[str, Form], Field(min_length=2)]

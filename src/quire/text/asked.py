@@ -43,7 +43,7 @@ REPEATED = 0.05
 """The share of dev that may stand in train, and is then left out; of more, something went wrong."""
 
 
-class Layout(Settings):
+class FileLayout(Settings):
     """How a file is laid out."""
 
     task: Task
@@ -138,7 +138,7 @@ class Asked:
         return tuple(number for number, problem in enumerate(self.test) if told(problem) in seen)
 
 
-def asked(layout: Layout, *, train: str, dev: str | None, test: str | None, share: float, seed: int = 0) -> Asked:
+def asked(layout: FileLayout, *, train: str, dev: str | None, test: str | None, share: float, seed: int = 0) -> Asked:
     """Read what there is, and hold out a share of train for each file that is not given: texts alike stay together."""
     learnt = layout.read(train)
     if test is None:
