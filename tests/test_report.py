@@ -11,6 +11,7 @@ import pytest
 import yaml
 from sklearn.calibration import calibration_curve
 
+from quire.adapt.study import KEPT
 from quire.core.random import rng
 from quire.core.results import (
     Arm,
@@ -118,7 +119,7 @@ def made_study() -> Study:
             lengths=Histogram(edges=tuple(map(float, edges)), counts=tuple(map(int, counts))),
             limit=256,
             truncated=0.18,
-            truncation="the first 256 tokens are kept",
+            truncation=KEPT["windows"],
             proof="None of the 2,189 test texts is in the corpus: compared by hash of the normalised text.",
         ),
         environment=Environment(
@@ -249,6 +250,13 @@ def test_everything_measured_is_shown(study: Study, judged: Verdict, page: str) 
     assert text.count('<span class="mark">deployed</span>') == 1
     for said in ("None of the 2,189 test texts", "3 test texts also in train", "Test was read once", "第", "利率"):
         assert said in text
+
+
+def test_what_is_kept_of_long_texts_is_said(study: Study, judged: Verdict, page: str) -> None:
+    said = "The model reads 256 tokens at a time; 18.0 % of the texts are longer"
+    assert f"{said}; kept is all that 16 windows of that length hold, each read by itself.</li>" in page
+    short = study.data.model_copy(update={"truncated": 0.0})
+    assert "; kept is" not in render(study.model_copy(update={"data": short}), judged)
 
 
 def test_sections_with_nothing_to_show_are_left_out(study: Study, judged: Verdict, page: str) -> None:
