@@ -22,6 +22,7 @@ AUTO = {
     "ForNextSentencePrediction": "AutoModelForNextSentencePrediction",
     "ForSequenceClassification": "AutoModelForSequenceClassification",
     "ForQuestionAnswering": "AutoModelForQuestionAnswering",
+    "ForTokenClassification": "AutoModelForTokenClassification",
     "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
     "LMHeadModel": "AutoModelForCausalLM",
     "Model": "AutoModel",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.zoo import CLASSES, END, LENGTH, PAD, VOCAB, Sizes, fitting, fixed, model
 from quire.core.example import IGNORE, Batch, Example
-from quire.core.heads import DetectionHead, HeadSpec, PositionHead, QueryHead, SequenceHead
+from quire.core.heads import DetectionHead, HeadSpec, QueryHead, SequenceHead
 from quire.core.random import rng
 from quire.nn.losses import cross_entropy
 from quire.nn.model import Model, Packed, Step
@@ -131,7 +131,7 @@ class Twin:
 
     def _loss(self, slot: str, head: HeadSpec) -> Tensor:
         step = self.step.target if self.writes else self.step
-        if isinstance(head, PositionHead):
+        if slot == EXTRACT.slot:
             return EXTRACT.loss(step)
         if isinstance(head, DetectionHead):
             return F.binary_cross_entropy_with_logits(step.logits(slot), step.answers(slot).float())
@@ -177,7 +177,8 @@ class Twin:
 
 def mirrored(theirs: Any) -> Model:
     """Ours with their weights, all of which found a place."""
-    found = import_tensors(theirs.state_dict(), theirs.config.to_dict(), where=Path("theirs"))
+    config = {**theirs.config.to_dict(), "architectures": [type(theirs).__name__]}  # as it is saved
+    found = import_tensors(theirs.state_dict(), config, where=Path("theirs"))
     assert all("pooler" in name for name in found.unused)  # RoBERTa's, which no head of theirs takes
     ours = Model(found.backbone, found.heads).eval()
     ours.load_state_dict(found.state)
@@ -214,4 +215,5 @@ def _examples(ours: Model, sizes: Sizes, *, start: int) -> Iterator[Example]:
             example = example.ask("mlm", draw.random(length) < 0.4, tokens)
             example = example.label("pair", int(draw.integers(2))).label("classify", int(draw.integers(3)))
             example = EXTRACT.pointed(example, *draw.integers(length, size=2).tolist())
+            example = example.label("label", draw.integers(3, size=length), at=free)
             yield example.label("rtd", draw.integers(2, size=length), at=free)

@@ -46,6 +46,7 @@ def save(
     state: dict[str, Tensor] | None = None,
     saver: Callable[[Path], None] = lambda draft: None,
     vocab: Vocab = VOCAB,
+    labels: list[str] | None = None,
 ) -> dict[str, Tensor]:
     state = state or drawn(shapes(backbone, heads))
     save_model(
@@ -53,7 +54,7 @@ def save(
         backbone=backbone,
         heads=heads,
         state=state,
-        labels=None,
+        labels=labels,
         tokenizer_saver=saver,
         card="",
         extra={},

@@ -15,6 +15,7 @@ from quire.core.errors import BadInput
 from quire.core.example import Batch, Example, Passage, Vocab
 from quire.core.heads import (
     BoundaryHead,
+    ChainHead,
     DetectionHead,
     HeadSpec,
     Parts,
@@ -94,6 +95,8 @@ EVERY_HEAD: dict[str, HeadSpec] = {
     "query": QueryHead(),
     "extract": PositionHead(outputs=2, dropout=0.3),
     "tags": PositionHead(outputs=3),
+    "label": PositionHead(outputs=5),
+    "label_chain": ChainHead(tags=5),
 }
 
 
@@ -192,6 +195,14 @@ THEIRS: list[tuple[str, dict[str, Any]]] = [
     ("MPNetModel", SIZES),
     ("MPNetForMaskedLM", SIZES),
     ("MPNetForSequenceClassification", SIZES),
+    ("BertForTokenClassification", {**SIZES, "num_labels": 5}),
+    ("RobertaForTokenClassification", {**ROBERTA_SIZES, "num_labels": 5}),
+    ("XLMRobertaForTokenClassification", {**ROBERTA_SIZES, "num_labels": 5}),
+    ("DistilBertForTokenClassification", {**DISTIL, "num_labels": 5}),
+    ("ElectraForTokenClassification", {**SIZES, "embedding_size": 8, "num_labels": 5}),
+    ("AlbertForTokenClassification", {**SIZES, "embedding_size": 8, "num_labels": 5}),
+    ("MobileBertForTokenClassification", {**MOBILE_SIZES, "num_labels": 5}),
+    ("MPNetForTokenClassification", {**SIZES, "num_labels": 5}),
 ]
 
 
@@ -245,7 +256,7 @@ def test_a_head_with_a_matrix_of_its_own_computes_the_same_and_goes_back(
 
 
 TOKEN, PLAIN, PAIR = TokenHead(), TokenHead(transform=False), SequenceHead(outputs=2)
-BARE = SequenceHead(outputs=2, activation="none")
+BARE, TAGS = SequenceHead(outputs=2, activation="none"), PositionHead(outputs=5, dropout=0.3)
 OURS: list[tuple[str, dict[str, HeadSpec], str, str]] = [
     ("BERT", {"mlm": TOKEN, "pair": PAIR}, "AutoModelForPreTraining", "prediction_logits"),
     ("MobileBERT", {"mlm": TOKEN, "pair": BARE}, "AutoModelForPreTraining", "prediction_logits"),
@@ -262,6 +273,11 @@ OURS: list[tuple[str, dict[str, HeadSpec], str, str]] = [
     ("XLM, sinusoids", {"tlm": PLAIN}, "AutoModelForMaskedLM", "logits"),
     ("XLM", {"mlm": PLAIN}, "AutoModelForMaskedLM", "logits"),
     ("XLNet", {"plm": PLAIN, "query": QueryHead()}, "AutoModelForCausalLM", "logits"),
+    ("BERT", {"label": TAGS}, "AutoModelForTokenClassification", "logits"),
+    ("BERT", {"label": TAGS, "label_chain": ChainHead(tags=5)}, "AutoModelForTokenClassification", "logits"),
+    ("ALBERT", {"label": TAGS}, "AutoModelForTokenClassification", "logits"),
+    ("narrow tables", {"label": TAGS}, "AutoModelForTokenClassification", "logits"),
+    ("MobileBERT with norms", {"label": TAGS}, "AutoModelForTokenClassification", "logits"),
 ]
 
 
@@ -423,3 +439,35 @@ def test_older_files_of_modernbert_say_the_same() -> None:
     _, backbone = read_config({**MODERNBERT, **old, "position_embedding_type": "absolute"}, where=Path("config.json"))
     assert [backbone.sees_locally(i) for i in range(3)] == [False, True, False]
     assert (backbone.window, backbone.rotary_base, backbone.rotary_base_local) == (2, 160.0, 10.0)
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("name", "sizes"), [case for case in THEIRS if case[0].endswith("TokenClassification")], ids=lambda case: str(case)
+)
+def test_their_tags_are_our_labels(tmp_path: Path, name: str, sizes: dict[str, Any]) -> None:
+    """A folder of theirs as the head `label`: the same scores at every token, and the names of the tags."""
+    kind = getattr(pytest.importorskip("transformers"), name)
+    tags = dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))
+    config = kind.config_class(**sizes, id2label=tags, label2id={tag: i for i, tag in tags.items()})
+    theirs = drawn_parameters(kind(config), 3).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    files = read_model(tmp_path / "theirs")
+    assert list(files.heads) == ["label"]
+    assert list(files.labels or ()) == list(tags.values())
+    assert not any("not used" in note for note in files.notes)
+    ours = Model(files.backbone, files.heads)
+    ours.load_state_dict(dict(files.state))
+    packed = Packed(Batch.pack([Example.of(VOCAB, Passage(np.array([7, 8, 9, 10, 11]), np.ones(5, dtype=bool)))]))
+    scores = Step(ours.eval(), packed).scores("label", torch.arange(7))
+    torch.testing.assert_close(scores, theirs(input_ids=packed.tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_names_of_tags_are_kept(tmp_path: Path) -> None:
+    heads: dict[str, HeadSpec] = {"label": PositionHead(outputs=3, dropout=0.3)}
+    tags = ["O", "B-X", "I-X"]
+    save(tmp_path / "m", BERT, heads, labels=tags)
+    for _ in range(2):  # with our record, and as a foreign folder
+        files = read_model(tmp_path / "m")
+        assert (dict(files.heads), list(files.labels or ())) == (heads, tags)
+        (tmp_path / "m" / "quire.json").unlink(missing_ok=True)

@@ -172,12 +172,16 @@ def _heads(
 ) -> dict[str, HeadSpec]:
     """The heads whose last tensor is there; BERT's next-sentence head sees the pooler without dropout (their code).
 
-    `dropout` is the body's, which holds where the configuration does not name the heads' own.
+    A `classifier` is over tags where their class says so: nothing else tells. `dropout` is the body's, which holds
+    where the configuration does not name the heads' own.
     """
     own_dropout = config.get(family.dropout)
     pooled: Pooled = "none" if config.get(family.pooling) is False else family.pooled
     found: dict[str, HeadSpec] = {}
+    other = "classify" if _tags(config) else "label"
     for place, own in family.heads.items():
+        if place == other:
+            continue
         if place == family.over_vocabulary:
             if head := _scores(named, family, config):
                 found[place] = head
@@ -198,7 +202,10 @@ def _heads(
                     found[place] = PositionHead(outputs=2, dropout=config.get(QA_DROPOUT, 0.0))
             case _:
                 outputs, dropped = len(named[last]) if named[last].ndim == 2 else 0, place in family.dropped
-                if outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):
+                if outputs and place == "label":
+                    rate = dropout if own_dropout is None or not dropped else own_dropout
+                    found[place] = PositionHead(outputs=outputs, dropout=rate)
+                elif outputs and (pooled == "none" or translated("pooler.weight", names)[0][0] in named):
                     rate = dropout if own_dropout is None else own_dropout
                     found[place] = SequenceHead(outputs=outputs, dropout=rate if dropped else 0.0, activation=pooled)
     slots = {REGRESS if place == "classify" and _is_number(head) else place: head for place, head in found.items()}
@@ -208,6 +215,12 @@ def _heads(
 def _is_number(head: HeadSpec) -> bool:
     """What transformers takes for regression where nothing is said."""
     return isinstance(head, SequenceHead) and head.outputs == 1
+
+
+def _tags(config: Mapping[str, Any]) -> bool:
+    """Whether their class gives each token a tag."""
+    names = config.get("architectures")
+    return isinstance(names, list) and any(str(name).endswith("ForTokenClassification") for name in names)
 
 
 def _start(config: Mapping[str, Any], family: Family, where: Path) -> str:

@@ -45,8 +45,8 @@ class ModelFiles:
     """What a model folder holds, in our names and float32.
 
     `pooler` ("pooler.weight", "pooler.bias"; or empty) is the folder's pooler, for a new SequenceHead to start
-    from. `labels` names the outputs of the head `classify`. `notes` says, a line each, what was absent or unused.
-    `updates` are those of `Model.updates`, in their dtypes, and are in the weights already.
+    from. `labels` names the outputs of the head `classify` or `label`. `notes` says, a line each, what was absent or
+    unused. `updates` are those of `Model.updates`, in their dtypes, and are in the weights already.
     """
 
     backbone: Backbone
@@ -239,8 +239,8 @@ def _with_beside(
     folder: Path, record: _Record, found: Mapping[str, Tensor], *, pooler: Mapping[str, Tensor], unused: Sequence[str]
 ) -> ModelFiles:
     """What was found in the main file, and what lies beside it."""
-    if record.labels is not None and "classify" in record.heads:
-        _fitting(record.labels, record.heads["classify"], folder / RECORD)
+    if record.labels is not None and (head := _named(record.heads)):
+        _fitting(record.labels, head, folder / RECORD)
     beside = read_tensors(folder / HEADS) if HEADS in record.sha256 else {}
     updates = read_tensors(folder / UPDATES) if UPDATES in record.sha256 else {}
     with within_memory(folder / RECORD):
@@ -260,18 +260,19 @@ def _config_of_head(
     if isinstance(head, TokenHead):
         start = {"decoder_start_token_id": getattr(vocab, head.start)} if head.of == "decoder" else {}
         return start | {"tie_word_embeddings": head.tied} | dict.fromkeys(family.scaled, head.scaled)
-    if isinstance(head, PositionHead):
+    if isinstance(head, PositionHead) and slot == "extract":
         return {QA_DROPOUT: head.dropout}
-    if not isinstance(head, SequenceHead) or slot not in ("classify", REGRESS):
+    if not isinstance(head, SequenceHead | PositionHead) or slot not in ("classify", "label", REGRESS):
         return {}
     if slot == REGRESS:
         labels = None
     names = [f"LABEL_{i}" for i in range(head.outputs)] if labels is None else list(labels)
     if len(names) != head.outputs or len(set(names)) != len(names):
         raise ValueError(f"{len(names)} labels {names} for {head.outputs} outputs")
+    kinds = {"classify": "single_label_classification", REGRESS: "regression"}
     return {
-        family.dropout: head.dropout,
-        "problem_type": "regression" if slot == REGRESS else "single_label_classification",
+        **({family.dropout: head.dropout} if slot != "label" or slot in family.dropped else {}),
+        **({"problem_type": kinds[slot]} if slot in kinds else {}),
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
@@ -284,8 +285,8 @@ def _without_types(path: Path) -> None:
 
 
 def _labels(config: Mapping[str, Any], found: Imported, where: Path) -> list[str] | None:
-    head, table = found.heads.get("classify"), config.get("id2label")
-    if not isinstance(head, SequenceHead) or table is None:
+    head, table = _named(found.heads), config.get("id2label")
+    if head is None or table is None:
         return None
     keys = [str(i) for i in range(head.outputs)]
     if not isinstance(table, dict) or set(table) != set(keys):
@@ -297,6 +298,12 @@ def _labels(config: Mapping[str, Any], found: Imported, where: Path) -> list[str
     ):
         warnings.warn(f"{where}: label2id ignored: it does not say what id2label says", Ignored, stacklevel=3)
     return labels
+
+
+def _named(heads: Mapping[str, HeadSpec]) -> SequenceHead | PositionHead | None:
+    """The head whose outputs have names."""
+    found = (heads.get(slot) for slot in ("classify", "label"))
+    return next((head for head in found if isinstance(head, SequenceHead | PositionHead)), None)
 
 
 def _fitting(labels: list[str], head: HeadSpec, where: Path) -> list[str]:

@@ -31,6 +31,7 @@ ALBERT = Family(
     architectures=(
         ("AlbertForSequenceClassification", ("classify",)),
         ("AlbertForQuestionAnswering", ("extract",)),
+        ("AlbertForTokenClassification", ("label",)),
         ("AlbertForPreTraining", ("mlm", "pair")),
         ("AlbertForMaskedLM", ("mlm",)),
         ("AlbertModel", ()),
@@ -60,8 +61,9 @@ ALBERT = Family(
         "pair": {"out.*": "sop_classifier.classifier.*"},
         "classify": {"out.*": "classifier.*"},
         "extract": POINTS,
+        "label": {"out.*": "classifier.*"},
     },
     tied={"predictions.decoder.weight": TOKENS, "predictions.decoder.bias": "predictions.bias"},
     dropout="classifier_dropout_prob",
-    dropped=("classify", "pair"),
+    dropped=("classify", "label", "pair"),
 )

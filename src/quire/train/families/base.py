@@ -68,8 +68,8 @@ class Family:
     """Our fields and theirs that hold the same."""
     body: Names
     heads: Mapping[str, Names]
-    """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `extract`, `rtd`, `query`. The last name tells whether it
-    is there."""
+    """By place: `mlm`, `lm` or `write`; `pair`, `classify`, `label`, `extract`, `rtd`, `query`. The last name tells
+    whether it is there."""
     tied: Mapping[str, str]
     """Second copies of tensors, and the names that are kept. The matrix that a head can have for its own may differ,
     and a bias, which then is the copy."""
@@ -107,7 +107,7 @@ class Family:
     """The id of the token that its code takes for padding, where that is not the configuration's."""
     dropout: str = "classifier_dropout"
     """Their field with the dropout of the heads named in `dropped`."""
-    dropped: tuple[str, ...] = ("classify",)
+    dropped: tuple[str, ...] = ("classify", "label")
     unowned: tuple[str, ...] = ("embeddings.position_ids", "embeddings.token_type_ids")
     """Buffers without learnt values; `#` is the number of a block."""
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=lambda config: {})
@@ -139,7 +139,7 @@ class Family:
                     place = "rtd"
                 case QueryHead():
                     place = "query"
-                case PositionHead(outputs=2) if slot == "extract":
+                case PositionHead(outputs=outputs) if slot == "label" or (slot == "extract" and outputs == 2):
                     place = slot
                 case SequenceHead(
                     outputs=outputs, pool="first", mix="none", activation=how, windows=None | "mean" | "max"

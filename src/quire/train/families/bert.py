@@ -42,6 +42,7 @@ BERT = Family(
     architectures=(
         ("BertForSequenceClassification", ("classify",)),
         ("BertForQuestionAnswering", ("extract",)),
+        ("BertForTokenClassification", ("label",)),
         ("BertForPreTraining", ("mlm", "pair")),
         ("BertForMaskedLM", ("mlm",)),
         ("BertForNextSentencePrediction", ("pair",)),
@@ -60,6 +61,7 @@ BERT = Family(
         "pair": {"out.*": "cls.seq_relationship.*"},
         "classify": {"out.*": "classifier.*"},
         "extract": POINTS,
+        "label": {"out.*": "classifier.*"},
     },
     tied={"cls.predictions.decoder.weight": TOKENS, "cls.predictions.decoder.bias": "cls.predictions.bias"},
 )

@@ -15,6 +15,7 @@ DISTILBERT = Family(
     architectures=(
         ("DistilBertForSequenceClassification", ("classify",)),
         ("DistilBertForQuestionAnswering", ("extract",)),
+        ("DistilBertForTokenClassification", ("label",)),
         ("DistilBertForMaskedLM", ("mlm",)),
         ("DistilBertModel", ()),
     ),
@@ -49,9 +50,11 @@ DISTILBERT = Family(
         },
         "classify": {"pooler.*": "pre_classifier.*", "out.*": "classifier.*"},
         "extract": POINTS,
+        "label": {"out.*": "classifier.*"},
     },
     pooled="relu",
     dropout="seq_classif_dropout",
+    dropped=("classify",),
     typed=False,
     tied={"vocab_projector.weight": TOKENS},
 )

@@ -23,6 +23,7 @@ ELECTRA = Family(
         ("ElectraForQuestionAnswering", ("extract",)),
         ("ElectraForPreTraining", ("rtd",)),
         ("ElectraForMaskedLM", ("mlm",)),
+        ("ElectraForTokenClassification", ("label",)),
         ("ElectraModel", ()),
     ),
     fields=FIELDS,
@@ -41,6 +42,7 @@ ELECTRA = Family(
             "weight": "generator_lm_head.weight",
             "bias": "generator_lm_head.bias",
         },
+        "label": {"out.*": "classifier.*"},
     },
     tied={"generator_lm_head.weight": TOKENS},
     activations=("gelu",),  # the generator's head's, always

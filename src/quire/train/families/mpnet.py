@@ -17,6 +17,7 @@ MPNET = replace(
     architectures=(
         ("MPNetForSequenceClassification", ("classify",)),
         ("MPNetForQuestionAnswering", ("extract",)),
+        ("MPNetForTokenClassification", ("label",)),
         ("MPNetForMaskedLM", ("mlm",)),
         ("MPNetModel", ()),
     ),

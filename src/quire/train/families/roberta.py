@@ -28,6 +28,7 @@ ROBERTA = Family(
     architectures=(
         ("RobertaForSequenceClassification", ("classify",)),
         ("RobertaForQuestionAnswering", ("extract",)),
+        ("RobertaForTokenClassification", ("label",)),
         ("RobertaForMaskedLM", ("mlm",)),
         ("RobertaModel", ()),
     ),
@@ -43,6 +44,7 @@ ROBERTA = Family(
         # The classifier's own dense layer plays the pooler.
         "classify": {"pooler.*": "classifier.dense.*", "out.*": "classifier.out_proj.*"},
         "extract": POINTS,
+        "label": {"out.*": "classifier.*"},
     },
     tied={"lm_head.decoder.weight": TOKENS, "lm_head.decoder.bias": "lm_head.bias"},
     activations=("gelu",),  # the MLM head's, always
