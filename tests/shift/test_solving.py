@@ -114,3 +114,11 @@ def test_labels_that_collide_are_refused(person: Path, tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text(rows, encoding="utf-8")
     with pytest.raises(BadInput, match=r"the labels 'Good' and 'good' differ in case alone"):
         solve(tmp_path / "reviews.csv", out=tmp_path / "run", paradigm="class", base=str(person / "base"), length=48)
+
+
+def test_a_tagger_opens_in_transformers(person: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForTokenClassification
+
+    run(person, tmp_path / "run", "spans", "seqlab", epochs=1)
+    theirs = AutoModelForTokenClassification.from_pretrained(tmp_path / "run/model")
+    assert list(theirs.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]

@@ -53,6 +53,11 @@ class Paradigm(Objective):
         Raises Inexpressible for an answer that this form cannot hold.
         """
 
+    @property
+    def outputs(self) -> tuple[str, ...] | None:
+        """What the outputs of its head are called in a model folder, where they have names."""
+        return None
+
     def room(self, item: Item, world: World) -> int:
         """Tokens that the texts of an item may have together, where they are cut: special ones and its own aside."""
         return world.length - 1 - len(item.passages)

@@ -50,6 +50,10 @@ class Classify(Labelling):
             return Example.of(world.vocab, *passages)
         return Example.apart(*(Example.of(world.vocab, w) for w in in_windows(passages[0], room=room, most=MOST)))
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.labels
+
     def gold(self, example: Example) -> Said:
         return certain(int(example.answers[self.slot][0]), len(self.labels))
 

@@ -49,6 +49,10 @@ class Label(Paradigm):
     dropout: Rate = 0.1
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.tags
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """[C], `O` first."""
         return tags(self.labels, scheme=self.scheme)

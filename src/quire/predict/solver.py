@@ -133,7 +133,7 @@ class Solver:
             backbone=self.model.spec,
             heads=self.model.head_specs,
             state=self.model.state_dict(),
-            labels=self.paradigm.labels if self.plan.task == "label" else None,
+            labels=self.paradigm.outputs,
             tokenizer_saver=self.tokenizer.save,
             vocab=self.tokenizer.vocab,
             card=card,
