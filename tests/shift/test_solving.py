@@ -89,6 +89,7 @@ def test_the_command_line(person: Path, tmp_path: Path) -> None:
         ({"name": "seqlab", "task": "label"}, r"paradigm seqlab: has no form for a label; it can be class, matching"),
         ({"name": "parse", "task": "label"}, r"paradigm parse: answers with tree, and a label is asked for"),
         ({"layout": "conlu"}, r"no layout of a label is called 'conlu'"),
+        ({"name": "matching", "cut": "windows"}, r"cut windows: match reads a text in one piece"),
         ({"length": 900}, r"length 900: the base has 64 positions"),
         ({"dev": "train"}, r"also stands in the training data .* give other texts for dev"),
     ],
@@ -122,3 +123,9 @@ def test_a_tagger_opens_in_transformers(person: Path, tmp_path: Path) -> None:
     run(person, tmp_path / "run", "spans", "seqlab", epochs=1)
     theirs = AutoModelForTokenClassification.from_pretrained(tmp_path / "run/model")
     assert list(theirs.config.id2label.values()) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_windows_are_read_by_class(person: Path, tmp_path: Path) -> None:
+    run(person, tmp_path / "run", "label", "class", epochs=1, length=8, cut="windows")
+    predictor = load(tmp_path / "run")
+    assert predictor("the " * 40 + "awful").probability != predictor("the " * 41).probability, "the end is read too"

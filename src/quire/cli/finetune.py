@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quire.cli.options import Out, refuse
+from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
     from quire.finetune import Outcome, Solved
@@ -54,7 +55,10 @@ def finetune(
     lr: Annotated[float | None, typer.Option(help="The learning rate; else 5e-4 to write, 3e-4 to answer.")] = None,
     smoothing: Annotated[float, typer.Option(help="The share of label smoothing.")] = 0.1,
     length: Annotated[int, typer.Option(help="Tokens of a source and of a target, or of an example.")] = 128,
-    cut: Annotated[Literal["head", "tail", "head+tail"], typer.Option(help="What is kept of a longer text.")] = "head",
+    cut: Annotated[
+        Literal["head", "tail", "head+tail", "windows"],
+        typer.Option(help="What is kept of a longer text; windows, all of it, of class alone."),
+    ] = "head",
     limit: Annotated[int | None, typer.Option(help="Tokens written at most; else length - 1.")] = None,
     beam: Annotated[int, typer.Option(help="Texts that grow side by side; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(help="The exponent of a text's length in its score.")] = 1.0,
@@ -96,6 +100,8 @@ def finetune(
         _tell(solved, out)
         return
     refuse(context, ANSWERING, why="needs --paradigm")
+    if cut == "windows":
+        raise BadInput("--cut windows: a writer reads no windows; take head, tail or head+tail")
     from quire.finetune import finetune as run
 
     with shown() as progress, stop_on_signal() as stop:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from quire.core.answers import Answer
-from quire.core.config import Settings
+from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.example import Example
 from quire.core.heads import TokenHead
@@ -92,7 +92,8 @@ class Course:
 
     def solver(self, paradigm: Paradigm, model: Model) -> Solver:
         """A model under a paradigm, reading as this course does."""
-        plan = Solving(task=self.asked.task, paradigm=paradigm, length=self.how.length, cut=self.how.cut)
+        how = {"paradigm": paradigm, "length": self.how.length, "cut": self.how.cut}
+        plan = parse(Solving, {"task": self.asked.task, **how}, where="finetune")
         return Solver(model, self.base.tokenizer, plan)
 
     def begun(self, paradigm: Paradigm, files: ModelFiles, *, seed: int) -> Solver:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from quire.core.answers import Answer, Inexpressible, Item, Task
 from quire.core.config import Settings, parse
@@ -22,6 +23,7 @@ from quire.core.spec import Backbone, Size
 from quire.nn.model import Model
 from quire.paradigms import Paradigm
 from quire.paradigms.base import Labelling, Said
+from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
 from quire.text.cut import Cut, cut
 from quire.text.problems import Problem, items
@@ -43,7 +45,13 @@ class Solving(Settings):
     length: Size
     """Tokens of an example, special ones included."""
     cut: Cut = "head"
-    """What is kept of a text that is longer, where it is read whole."""
+    """What is kept of a text that is longer, where it is read whole; windows are for `classify`, and single texts."""
+
+    @model_validator(mode="after")
+    def _windows_can_be_read(self) -> Self:
+        if self.cut == "windows" and not isinstance(self.paradigm, Classify):
+            raise ValueError(f"cut windows: {self.paradigm.name()} reads a text in one piece; take head or head+tail")
+        return self
 
 
 @dataclass(frozen=True)
@@ -184,4 +192,5 @@ def fitted(item: Item, *, room: int, how: Cut) -> tuple[Passage, ...]:
     for place, i in enumerate(sorted(range(len(limits)), key=lambda i: len(item.passages[i]))):
         limits[i] = min(len(item.passages[i]), left // (len(limits) - place))
         left -= limits[i]
+    how = "head" if how == "windows" and len(limits) > 1 else how
     return tuple(cut(passage, limit=limit, how=how) for passage, limit in zip(item.passages, limits, strict=True))
