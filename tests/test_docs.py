@@ -40,6 +40,8 @@ SMALL = {
     "finetune": ["--epochs=1", "--vocab=300", "--length=32"],
     "compare": ["--budget=500tokens", "--seeds=1", "--vocab=300", "--length=32", "--batch=4"],
     "pretrain word2vec-skipgram": [],
+    "finetune --paradigm": ["--epochs=1", "--length=32"],
+    "compare --paradigms": ["--seeds=1", "--budget=2steps", "--length=32", "--batch=4"],
     "compare --strategies": ["--seeds=1", "--set=finetune.epochs=1", "--set=finetune.train.batch=2"],
     "compare --sharing": ["--budget=2steps", "--seeds=1", "--set=data.tokenizer.size=300", "--set=finetune.epochs=1"],
 }
@@ -85,6 +87,9 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         _table(tmp_path / f"{name}.csv", [(review(label), label) for label in OPINIONS for _ in range(count)])
         topics = [(f"{thing} {review('good')}", thing) for thing in ("lamp", "chair") for _ in range(count)]
         _table(tmp_path / (f"topics-{name}.csv" if name != "reviews" else "topics.csv"), topics)
+    names = ["Ada B-PER\nmet O\nBo B-PER\nin O\nRome B-LOC\n. O\n", "Cy B-PER\nwas O\nat O\nhome O\n. O\n"]
+    told = [block.replace("met", word).replace("home", word) for block in names for word in WORDS]
+    (tmp_path / "names.conll").write_text("\n".join(told), encoding="utf-8")
     there = [review(label) for label in OPINIONS for _ in range(20)]
     _table(tmp_path / "pairs.csv", [(text, text.upper()) for text in there], names=("source", "target"))
     _table(tmp_path / "reviews-zh.csv", [(chinese(label), label) for label in CHINESE for _ in range(20)])
