@@ -9,6 +9,9 @@ L    = - mean of log p(y)
 With `calibrate`, p(y) is divided by what the model says of an empty text in the same template, and normed to sum to 1
 (Zhao et al. 2021, contextual calibration). That is asked beside each text, so answers cost a short text more.
 
+A base without that head needs one first: `mlm` on the training text, the body frozen (strategy `head`). PET's further
+loss is an `mlm` beside this one, with a small weight.
+
 Legend: S sequences, M asked positions, C classes.
 """
 
