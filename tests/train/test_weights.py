@@ -161,10 +161,10 @@ def test_old_names_buffers_prefixes_and_tied_copies_are_understood(tmp_path: Pat
 
 
 def test_what_finds_no_place_is_reported_never_dropped_in_silence(tmp_path: Path) -> None:
-    tensors = bert_tensors() | {"qa_outputs.weight": torch.zeros(2, 12), "classifier.weight": torch.zeros(3, 12)}
+    tensors = bert_tensors() | {"answers.weight": torch.zeros(2, 12), "classifier.weight": torch.zeros(3, 12)}
     files = read_model(foreign(tmp_path / "m", tensors))
     assert files.heads == {}
-    assert [note for note in files.notes if "classifier.weight, qa_outputs.weight" in note]
+    assert [note for note in files.notes if "answers.weight, classifier.weight" in note]
     assert "no pooler in this folder" in files.notes
 
 
