@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from quire.core.config import Settings
-from quire.core.spec import Backbone, Pool, Rate, Size
+from quire.core.spec import Backbone, Count, Pool, Rate, Size
 
 LayerMix: TypeAlias = Literal["none", "plain", "norm"]
 """A learned mix of all layers in place of the last one; `norm`: of layers normed over the batch (`quire.nn.mix`)."""
@@ -103,6 +103,25 @@ class SiameseHead(Settings):
     pool: Pool = "mean"
 
 
+class PointerHead(Settings):
+    """Scores over an end, labels, and the positions of the text that a decoder looks at: see `quire.nn.pointing`.
+
+    A model has one at most, since its labels stand behind the tokens that the decoder reads.
+    """
+
+    kind: Literal["pointer"] = "pointer"
+    of: Literal["decoder"] = "decoder"
+    end: Count
+    """The token that ends what is written."""
+    labels: tuple[Annotated[tuple[Count, ...], Field(min_length=1)], ...] = ()
+    """The tokens of each label's name; its vector begins as the mean of theirs."""
+    special: tuple[Count, ...] = ()
+    """Tokens of a text that are never pointed at."""
+    dropout: Rate = 0.3
+    embedded: bool = True
+    """Whether a position is known by its token as much as by its state."""
+
+
 class DetectionHead(Settings):
     """One score a token: dense, activation, linear. Above 0 it was replaced (ELECTRA)."""
 
@@ -155,6 +174,7 @@ HeadSpec: TypeAlias = Annotated[
     | ChainHead
     | ActionHead
     | SiameseHead
+    | PointerHead
     | DetectionHead
     | BoundaryHead
     | WordsHead

@@ -1,5 +1,6 @@
 """Tokens, positions, segments and languages to vectors. Legend: N positions of all sequences, E embedding width."""
 
+from collections.abc import Callable
 from typing import cast
 
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Embeddings(nn.Module):
         segments_N: Tensor,
         languages_N: Tensor | None,
         *,
-        table: nn.Module | None = None,
+        table: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Indices [N] -> [N, E], with the tokens of another body's `table` or our own."""
         x_NE: Tensor = (self.tokens if table is None else table)(tokens_N)

@@ -17,6 +17,7 @@ from quire.core.heads import (
     ContextHead,
     DetectionHead,
     HeadSpec,
+    PointerHead,
     Pooled,
     PositionHead,
     PrivateHead,
@@ -34,6 +35,7 @@ from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
+from quire.nn.pointing import PointerScores
 from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
 from quire.nn.projected import BRANCH, Projected
@@ -218,10 +220,10 @@ class Context(nn.Module):
 def build_head(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
     """The module a head spec describes; `body` is what it stands on, `backbone` what owns the embeddings.
 
-    All but Private, Siamese, Chain, Action, Words and BoundaryScores, Query and Context are called with states [M, W]
-    and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`, what
-    that makes of the sequences asked about, or of their blocks, whose vectors its `windows` join. The part in the body
-    that is its own, where every head has one, is its `branch`.
+    All but Private, Siamese, Chain, Action, Pointer, Words and BoundaryScores, Query and Context are called with states
+    [M, W] and the token embedding. Where a head has a `mix`, states are that of all layers, and where it has a `pool`,
+    what that makes of the sequences asked about, or of their blocks, whose vectors its `windows` join. The part in the
+    body that is its own, where every head has one, is its `branch`.
     """
     head = _bare(spec, backbone, body)
     if backbone.branch and body is backbone:
@@ -249,6 +251,8 @@ def _bare(spec: HeadSpec, backbone: Backbone, body: Backbone) -> nn.Module:
             return ActionScores(body, spec)
         case SiameseHead():
             return SiameseScores(body, spec)
+        case PointerHead():
+            return PointerScores(body, spec)
         case DetectionHead():
             return DetectionScores(body)
         case WordsHead():

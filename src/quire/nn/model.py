@@ -6,9 +6,9 @@ W width, E width of the embeddings, C classes or vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from quire.nn.heads import build_head
 from quire.nn.hierarchical import HierarchicalEncoder
 from quire.nn.initial import initialise
 from quire.nn.lstm import LstmEncoder
+from quire.nn.pointing import Places, PointerScores
 from quire.nn.pooling import whole
 from quire.nn.private import PrivateScores
 from quire.nn.projected import BRANCH, Projected
@@ -114,7 +115,7 @@ class Model(nn.Module):
             target.positions,
             target.segments,
             target.languages,
-            table=self.table,
+            table=self.written_table,
         )
         states: Tensor = decoder(x_TE, target.layout, at_M, Source(states_NW, crossing))
         return states
@@ -123,6 +124,12 @@ class Model(nn.Module):
     def table(self) -> nn.Embedding:
         """The token embeddings, which decoders are tied to."""
         return self.backbone.embeddings.tokens
+
+    @property
+    def written_table(self) -> Callable[[Tensor], Tensor]:
+        """The embeddings of what a decoder writes: those of tokens, and of a pointer's labels behind them."""
+        pointers = [head for head in self.heads.values() if isinstance(head, PointerScores)]
+        return partial(pointers[0].embed, table=self.table) if pointers else self.table
 
     def embed(self, batch: Packed) -> Tensor:
         """The embedded tokens [N, E]."""
@@ -311,6 +318,10 @@ class Step:
             lengths_K = owner_P.bincount(minlength=len(at_K))
             scores_KC: Tensor = module(self.model.embed(self.batch)[at_P], self.passed(head).states(at_P), lengths_K)
             return scores_KC
+        if isinstance(module, PointerScores):
+            owner_K = torch.searchsorted(self.batch.first, at_K, right=True) - 1
+            pointed_KC: Tensor = module(self.states(at_K), owner_K, self._places(module))
+            return pointed_KC
         if windows is None:
             vectors_KW = self.vectors(head, at_K)
         else:
@@ -318,6 +329,13 @@ class Step:
             vectors_KW = windows(self.vectors(head, at_B), owner_B, len(at_K))
         found_KC: Tensor = module(vectors_KW, self.table)
         return found_KC
+
+    def _places(self, pointer: PointerScores) -> Places:
+        """What a pointer can say about the texts that this decoder looks at. ValueError where it looks at none."""
+        if self.source is None:
+            raise ValueError("a pointer says something about the text that a decoder looks at")
+        batch = self.source.batch
+        return pointer.places(self.source.encode(), batch.tokens, batch.lengths, self.table)
 
     @property
     def table(self) -> nn.Embedding:

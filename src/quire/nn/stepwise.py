@@ -26,6 +26,7 @@ from quire.nn.attention import Attention, Layout, Run
 from quire.nn.cache import Cache, View, beyond, rowwise
 from quire.nn.crossing import CrossAttention
 from quire.nn.model import DECODER, Model, Packed
+from quire.nn.pointing import Places, PointerScores
 from quire.nn.transformer import Block, Decoder, Encoder
 
 Mix: TypeAlias = Callable[[int, Tensor, Tensor, Tensor, Layout], Tensor]
@@ -92,6 +93,7 @@ class Stepwise:
             assert backbone.decoder is not None
             self.body, self.layers = backbone.decoder, [(block, False) for block in backbone.decoder.blocks]
         self.sources: _Sources | None = None
+        self.pointed: Places | None = None  # of each row, where the head is a pointer
 
     def start(self) -> Tensor:
         """log p [S, V] of what comes first behind each example, in their order."""
@@ -100,7 +102,11 @@ class Stepwise:
         packed, order = Packed(batch, device), torch.from_numpy(batch.order).to(device)
         if self.crosses:
             assert isinstance(self.body, Decoder)
-            self.sources = _Sources.of(self.body, self.model(packed), batch, packed.layout, order)
+            states_NW = self.model(packed)
+            self.sources = _Sources.of(self.body, states_NW, batch, packed.layout, order)
+            if isinstance(pointer := self.model.heads[self.head], PointerScores):
+                places = pointer.places(states_NW, packed.tokens, packed.lengths, self.model.table)
+                self.pointed = places.reorder(torch.argsort(order))
             assert packed.target is not None
             packed = packed.target
         back, last = torch.argsort(order), packed.first + packed.lengths - 1
@@ -123,7 +129,8 @@ class Stepwise:
         whole = self.cache.view(distances=self.body.distances)
         radius = self.model.spec.window
         local = self.cache.view(radius=radius, distances=self.body.distances) if radius else whole
-        x_RE = self._embed(tokens_R, self.places, self.segments, self.languages)
+        read_R = tokens_R if self.pointed is None else self.pointed.read(tokens_R)
+        x_RE = self._embed(read_R, self.places, self.segments, self.languages)
 
         def mix(layer: int, q: Tensor, k: Tensor, v: Tensor, seen: Layout) -> Tensor:
             view: View = local if self.layers[layer][1] else whole
@@ -143,6 +150,7 @@ class Stepwise:
         self.places, self.segments = self.places[rows], self.segments[rows]
         self.languages = None if self.languages is None else self.languages[rows]
         self.sources = None if self.sources is None else self.sources.reorder(rows)
+        self.pointed = None if self.pointed is None else self.pointed.reorder(rows)
 
     def _through(
         self, x: Tensor, layout: Layout, order: Tensor | None, mix: Mix, *, last: Tensor | None = None
@@ -170,12 +178,15 @@ class Stepwise:
         return attention
 
     def _embed(self, tokens: Tensor, positions: Tensor, segments: Tensor, languages: Tensor | None) -> Tensor:
-        table = self.model.backbone.embeddings.tokens
-        found: Tensor = self.body.embeddings(tokens, positions, segments, languages, table=table)
+        found: Tensor = self.body.embeddings(tokens, positions, segments, languages, table=self.model.written_table)
         return found
 
     def _told(self, states_RW: Tensor) -> Tensor:
-        scores_RV: Tensor = self.model.heads[self.head](states_RW, self.model.backbone.embeddings.tokens)
+        head = self.model.heads[self.head]
+        if self.pointed is None:
+            scores_RV: Tensor = head(states_RW, self.model.table)
+        else:
+            scores_RV = head(states_RW, torch.arange(len(states_RW), device=states_RW.device), self.pointed)
         return scores_RV.float().log_softmax(dim=-1)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from quire.core.config import parse
 from quire.core.errors import BadInput
-from quire.core.heads import HeadSpec, SequenceHead, TokenHead
+from quire.core.heads import HeadSpec, PointerHead, SequenceHead, TokenHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model
+from quire.nn.pointing import PointerScores
 from quire.text.tokenizers import Tokenizer
 from quire.train.embedded import EMBEDDED, home_of
 from quire.train.lora import tokenizer_home
@@ -56,8 +58,8 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
     `seed`.
 
     A fresh sequence head starts from a pooler that passes the state on (the identity before its tanh): with a few
-    labels a random pooler has to be unlearnt first. BadInput for a body that reads left to right where nobody asks for
-    the next token: it would see what it never saw.
+    labels a random pooler has to be unlearnt first. The labels of a fresh pointer start as what their names mean.
+    BadInput for a body that reads left to right where nobody asks for the next token: it would see what it never saw.
     """
     if files.causal and not any(isinstance(part, TokenHead) and not part.transform for part in parts.values()):
         raise BadInput(
@@ -67,7 +69,7 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
     parts = {slot: _tied_as_it_was(files.heads.get(slot), part) for slot, part in parts.items()}
     model = Model(files.backbone, parts, seed=seed)
     wanted = model.state_dict()
-    others = tuple(f"heads.{slot}." for slot, part in parts.items() if _pools_otherwise(files.heads.get(slot), part))
+    others = tuple(f"heads.{slot}." for slot, part in parts.items() if _is_another(files.heads.get(slot), part))
     usable = {
         name: t
         for name, t in files.state.items()
@@ -81,6 +83,10 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
                 pooler = model.get_parameter(own)
                 side_by_side = pooler.shape[1] // len(pooler)  # states, of which it begins as the mean
                 pooler.copy_(torch.eye(len(pooler)).repeat(1, side_by_side) / side_by_side)
+            if isinstance(spec, PointerHead) and f"heads.{name}.labels.weight" not in usable:
+                pointer = model.heads[name]
+                assert isinstance(pointer, PointerScores)
+                pointer.call(model.table)
     return model.to(device())
 
 
@@ -99,9 +105,20 @@ def _tied_as_it_was(was: HeadSpec | None, part: HeadSpec | Backbone) -> HeadSpec
     return part
 
 
-def _pools_otherwise(was: HeadSpec | None, part: HeadSpec | Backbone) -> bool:
-    """Whether a pooler has another activation than it was made for (DistilBERT's)."""
+def _is_another(was: HeadSpec | None, part: HeadSpec | Backbone) -> bool:
+    """Whether a head was made for something else: a pooler with another activation (DistilBERT's), other labels."""
+    if isinstance(was, PointerHead) and isinstance(part, PointerHead):
+        return was.labels != part.labels
     return isinstance(was, SequenceHead) and isinstance(part, SequenceHead) and was.activation != part.activation
+
+
+def with_decoder(files: ModelFiles, layers: int) -> ModelFiles:
+    """The same weights under a decoder of so many layers, which are then drawn: `started` does. BadInput where the body
+    can have none, or has one."""
+    if files.backbone.decoder:
+        raise BadInput(f"the base has a decoder of {files.backbone.decoder} layers; leave out the fresh one")
+    backbone = parse(Backbone, {**files.backbone.model_dump(), "decoder": layers}, where="base under a fresh decoder")
+    return replace(files, backbone=backbone)
 
 
 def widened(files: ModelFiles, pieces: Sequence[Sequence[int]]) -> ModelFiles:
