@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from quire.adapt import measure
+from quire.adapt.rates import OTHERS, for_arms, rates_of, tried
 from quire.core.errors import BadInput, Stopped
 from quire.core.random import rng
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
-from quire.strategies import compare_strategies, rates_of
+from quire.strategies import compare_strategies
 from quire.strategies.job import Tuning, in_words
 from quire.strategies.settings import chosen
 from quire.train.signals import StopRequest
@@ -21,6 +22,9 @@ from quire.tuning.lora import Lora
 from quire.tuning.past import Sda
 
 SMALL = ("finetune.epochs=1", "finetune.train.batch=8", "data.length=24", "finetune.train.lr=1e-2")
+
+TEXT = ("train.steps=4", "train.batch=8")
+"""Of pre-training."""
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +125,7 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same(person: Path, tmp_pat
 def test_a_rate_is_chosen_on_dev_with_the_first_seed(
     person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked = Tuning.learnt, list[tuple[str, float, int]]()
+    real, asked = Tuning.at, list[tuple[str, float, int]]()
 
     def told(self: Tuning, rate: float, seed: int, home: Path) -> Any:
         asked.append((self.name, rate, seed))
@@ -129,12 +133,25 @@ def test_a_rate_is_chosen_on_dev_with_the_first_seed(
         best = {"full": 1e-3, "lora": 1e-2}[self.name]
         return predictor, found.model_copy(update={"dev": 0.9 if rate == best else 0.1})
 
-    monkeypatch.setattr(Tuning, "learnt", told)
+    monkeypatch.setattr(Tuning, "at", told)
     [outcome] = run(person, tmp_path / "run", "full", "lora", rates=(1e-4, 1e-3, 1e-2))
     for name, best in (("full", 1e-3), ("lora", 1e-2)):
         tried = [(name, rate, 0) for rate in (1e-4, 1e-3, 1e-2)]
-        assert [one for one in asked if one[0] == name] == [*tried, (name, best, 0), (name, best, 1)]
+        assert [one for one in asked if one[0] == name] == [*tried, (name, best, 1)], "its trial is the first run"
         assert f"at a rate of {best:g}, chosen on dev among 0.0001, 0.001, 0.01" in outcome.study.arm(name).how
+
+
+def test_going_on_with_text_first_is_an_arm_that_all_seeds_pay_for(person: Path, tmp_path: Path) -> None:
+    (tmp_path / "within.yaml").write_text("further: {steps: 4, over: {full: {layer_decay: 0.9}}}")
+    names = ("full", str(tmp_path / "within.yaml"))
+    outcomes = run(person, tmp_path / "run", *names, per_class=(4, None), changes=(*SMALL, *TEXT))
+    for outcome in outcomes:
+        full, within = outcome.study.arm("full"), outcome.study.arm("within")
+        assert within.how.startswith("further (steps 4) over full (")
+        assert [cost.steps for cost in within.cost] == [full.cost[0].steps + 2] * 2
+        assert within.trainable == full.trainable
+        assert not np.array_equal(within.probabilities, full.probabilities)
+    assert not list((tmp_path / "run").glob("stages*")), "what is not deployed is not kept"
 
 
 def test_few_labels_give_a_study_each(person: Path, tmp_path: Path) -> None:
@@ -168,8 +185,14 @@ def test_what_cannot_be_compared_is_refused(names: list[str], message: str, pers
     assert not (tmp_path / "run").exists()
 
 
-def test_rates_are_numbers() -> None:
-    assert rates_of("1e-4,3e-4") == (1e-4, 3e-4)
-    assert rates_of(None) == ()
+def test_rates_are_for_all_or_arm_by_arm() -> None:
+    assert rates_of("1e-4,3e-4") == {OTHERS: (1e-4, 3e-4)}
+    assert rates_of(None) == {}
+    mixed = for_arms(rates_of("1e-4, lora=5e-4/1e-3"), ["full", "lora", "sda"])
+    assert [tried(mixed, arm, default=1.0) for arm in ("full", "lora")] == [(1e-4,), (5e-4, 1e-3)]
+    assert tried(rates_of("lora=5e-4"), "full", default=1.0) == (1.0,)
+    assert for_arms((1e-4,), ["full"]) == {OTHERS: (1e-4,)}
     with pytest.raises(BadInput, match="--rates fast: expected numbers"):
         rates_of("fast")
+    with pytest.raises(BadInput, match="--rates: no arm is called 'loar'; did you mean 'lora'"):
+        for_arms(rates_of("loar=1e-3"), ["full", "lora"])

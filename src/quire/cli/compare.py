@@ -21,7 +21,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "strategies": ("dev", "test", "labels", "base", "rates", "changes"),
     "paradigms": (
         *("dev", "test", "labels", "base", "rates", "budget", "length", "batch", "lr"),
-        *("epochs", "layout", "pair_column"),
+        *("epochs", "layout", "pair_column", "changes", "cut"),
     ),
     "sharing": ("arms", "budget", "changes"),
     "further": ("labels", "base", "budget", "changes", "corpus", "domain"),
@@ -64,7 +64,9 @@ def compare(
     ] = None,
     rates: Annotated[
         str | None,
-        typer.Option(help="Of strategies and paradigms: rates to choose from on dev, 1e-4,3e-4."),
+        typer.Option(
+            help="Of strategies and paradigms: rates to choose from on dev, 1e-4,3e-4, or full=1e-4,lora=5e-4/1e-3."
+        ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Of paradigms: passes over the problems, without a budget.")] = 3,
     layout: Annotated[
@@ -93,6 +95,10 @@ def compare(
     seed: Annotated[int, typer.Option(help="The seed of splits and corruption.")] = 0,
     size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of every arm's network.")] = "tiny",
     length: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 128,
+    cut: Annotated[
+        Literal["head", "tail", "head+tail", "windows"],
+        typer.Option(help="Of paradigms: what is kept of a longer text."),
+    ] = "head",
     batch: Annotated[int, typer.Option(help="Sequences of an update, or problems.")] = 32,
     lr: Annotated[
         float | None, typer.Option(help="The learning rate: to pre-train (else 1e-3), or of paradigms (else 3e-4).")
@@ -100,7 +106,10 @@ def compare(
     vocab: Annotated[int, typer.Option(help="Tokens of the tokenizer, trained on the texts.")] = 8000,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="With --sharing, --strategies or --further, change the recipes: path=value."),
+        typer.Option(
+            "--set",
+            help="Change the recipes, or with --paradigms how they learn: path=value, as in strategy={lora: {}}.",
+        ),
     ] = None,
     metric: Annotated[
         Literal["accuracy", "macro_f1", "f1", "exact", "las", "uas"] | None,
@@ -183,8 +192,9 @@ def _arms(given: Mapping[str, Any], progress: "Progress", stop: "StopRequest") -
 
 
 def _strategies(given: Mapping[str, Any], progress: "Progress", stop: "StopRequest") -> list[str]:
+    from quire.adapt.rates import rates_of
     from quire.compare import labels_of
-    from quire.strategies import compare_strategies, rates_of
+    from quire.strategies import compare_strategies
 
     outcomes = compare_strategies(
         _names(given["strategies"]),
@@ -200,14 +210,15 @@ def _strategies(given: Mapping[str, Any], progress: "Progress", stop: "StopReque
 
 
 def _paradigms(given: Mapping[str, Any], progress: "Progress", stop: "StopRequest") -> list[str]:
+    from quire.adapt.rates import rates_of
     from quire.compare import labels_of
     from quire.shift import compare_paradigms
-    from quire.strategies import rates_of
 
     outcomes = compare_paradigms(
         _names(given["paradigms"]),
         train=given["task"][0],
-        **_taken(given, "dev", "test", "layout", "pair_column", "epochs", "batch", "length", "budget", "metric"),
+        **_taken(given, "dev", "test", "layout", "pair_column", "changes"),
+        **{name: given[name] for name in ("epochs", "batch", "length", "cut", "budget", "metric")},
         base=given["base"] or "minilm",
         lr=3e-4 if given["lr"] is None else given["lr"],
         rates=rates_of(given["rates"]),

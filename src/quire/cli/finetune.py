@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 WRITING = ("recipe", "source_column", "target_column", "size", "vocab", "smoothing", "limit", "beam", "length_penalty")
 """Options that mean nothing where nothing is written."""
-ANSWERING = ("task", "layout", "text_column", "pair_column", "label_column")
+ANSWERING = ("task", "layout", "text_column", "pair_column", "label_column", "changes")
 """Options that need a paradigm."""
 
 
@@ -62,6 +62,10 @@ def finetune(
     limit: Annotated[int | None, typer.Option(help="Tokens written at most; else length - 1.")] = None,
     beam: Annotated[int, typer.Option(help="Texts that grow side by side; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(help="The exponent of a text's length in its score.")] = 1.0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --paradigm, change how it learns: path=value, as in strategy={lora: {}}."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
 ) -> None:
     """Fine-tune a generator on pairs of texts: translation, summarisation.
@@ -93,6 +97,7 @@ def finetune(
                 lr=3e-4 if lr is None else lr,
                 length=length,
                 cut=cut,
+                changes=changes or (),
                 seed=seed,
                 progress=progress,
                 stop=stop,

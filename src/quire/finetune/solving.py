@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from quire.core.answers import Answer, Task
-from quire.core.config import Settings, parse, write_yaml
+from quire.core.config import Settings, override, parse, write_yaml
 from quire.finetune.course import Course, How
 from quire.marking import figures
 from quire.paradigms.shift import built, named
@@ -83,15 +83,18 @@ def task_told(train: str, given: str, task: Task | None, layout: str | None) -> 
     return told or by_name.get(given, "label")
 
 
-def how(*, epochs: int, batch: int, lr: float, length: int, cut: Cut) -> Mapping[str, Any]:
-    """How a task is learnt, as `How` reads it: layers near the head learn faster, as in `quire adapt`."""
-    return {
+def how(*, epochs: int, batch: int, lr: float, length: int, cut: Cut, changes: Sequence[str] = ()) -> Mapping[str, Any]:
+    """How a task is learnt, as `How` reads it, with `a.b=value` changes: layers near the head learn faster, as in
+    `quire adapt`."""
+    plain = {
         "train": {"steps": 1, "batch": batch, "lr": lr, "checkpoint_every": 200, "keep": 1},
         "strategy": {"full": {"layer_decay": 0.9}},
         "epochs": epochs,
         "length": length,
         "cut": cut,
     }
+    changed: Mapping[str, Any] = override(plain, [*changes])
+    return changed
 
 
 def solve(
@@ -112,6 +115,7 @@ def solve(
     lr: float = 3e-4,
     length: int = 128,
     cut: Cut = "head",
+    changes: Sequence[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
     stop: StopRequest | None = None,
@@ -120,8 +124,9 @@ def solve(
 
     `paradigm` is the survey's name (class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm), the component's own, or a
     YAML file with its fields. What is asked for, the `task`, and how files are laid out is told by their names, or
-    said. Layers near the head learn faster (decay 0.9 a layer), as in `quire adapt`. A folder of the same run goes on
-    where it was stopped; BadInput for one of another run.
+    said. Layers near the head learn faster (decay 0.9 a layer), as in `quire adapt`; `changes` set other fields of
+    `quire.finetune.course.How`, such as "strategy={lora: {rank: 16}}" or "train.warmup=50". A folder of the same run
+    goes on where it was stopped; BadInput for one of another run.
     """
     what = task_told(str(train), paradigm, task, layout)
     name, fields = named(paradigm, what)
@@ -132,7 +137,7 @@ def solve(
         "base": base,
         "paradigm": name,
         "fields": fields,
-        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut),
+        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut, changes=changes),
         "seed": seed,
     }
     settings = parse(SolveSettings, data, where="finetune")

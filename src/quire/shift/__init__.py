@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quire.adapt.job import Outcome, home_of, reopened
+from quire.adapt.rates import Rates, for_arms
 from quire.adapt.settings import Budget
 from quire.core.answers import Task
 from quire.core.config import parse, write_yaml
@@ -43,11 +44,12 @@ def compare_paradigms(
     epochs: int = 3,
     batch: int = 32,
     lr: float = 3e-4,
-    rates: Sequence[float] = (),
+    rates: Sequence[float] | Rates = (),
     budget: str | None = None,
     few: Sequence[int | None] = (None,),
     length: int = 128,
     cut: Cut = "head",
+    changes: Sequence[str] = (),
     seeds: int = 3,
     seed: int = 0,
     metric: Measure | None = None,
@@ -60,23 +62,25 @@ def compare_paradigms(
 
     A paradigm is the survey's name (class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm), the component's own, or a
     YAML file with its fields. All make as many updates on the same problems, or spend one `budget` ("500steps",
-    "200ktokens"). `few` gives a study for each number of labels a class (None for all), where every seed draws its own
-    and a dev set as large. A folder with the same settings goes on where it was stopped.
+    "200ktokens"). `changes` are as for `quire.finetune.solve`; `rates` are for all or by name, chosen on dev. `few`
+    gives a study for each number of labels a class (None for all), where every seed draws its own and a dev set as
+    large. A folder with the same settings goes on where it was stopped.
     """
     what = task_told(str(train), paradigms[0] if paradigms else "", task, layout)
     if not (known := DECIDABLE[what]):
         raise BadInput(f"compare: a {what} takes one form here, so that there is nothing to compare; see finetune")
     if (measure := metric or known[0]) not in known:
         raise BadInput(f"--metric {measure}: a {what} is compared by {', '.join(known)}")
+    arms = chosen(paradigms, what)
     columns = {"text_column": text_column, "pair_column": pair_column, "label_column": label_column}
     data = {
         **{split: str(path) for split, path in (("train", train), ("dev", dev), ("test", test)) if path is not None},
         "title": title,
         "layout": {"task": what, "name": layout, **columns},
         "base": base,
-        "paradigms": chosen(paradigms, what),
-        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut),
-        "rates": tuple(rates),
+        "paradigms": arms,
+        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut, changes=changes),
+        "rates": for_arms(rates, arms),
         "budget": _budget(budget),
         "few": tuple(few),
         "seeds": seeds,

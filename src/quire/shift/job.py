@@ -57,20 +57,22 @@ class Contest:
         form = self.settings.paradigms[name]
         return built(form.name, form.fields, self.course.asked.facts, where=f"paradigm {name}")
 
-    def home(self, name: str, seed: int) -> Path:
-        return self.folder / "arms" / name / f"seed-{seed}"
+    def home(self, name: str, seed: int, *, rate: float) -> Path:
+        """Where a run lies: the trial of a rate is that of the first seed."""
+        trial = seed == 0 and len(self.settings.tried(name)) > 1
+        return self.folder / "arms" / name / (f"rate-{rate:g}" if trial else f"seed-{seed}")
 
     def rate(self, name: str) -> float:
         """The only learning rate, or that whose first seed is best on dev, the first among equals."""
-        tried = self.settings.rates or (self.settings.how.train.lr,)
+        tried = self.settings.tried(name)
         if len(tried) == 1:
             return tried[0]
-        homes = {rate: self.folder / "arms" / name / f"rate-{rate:g}" for rate in tried}
-        dev = {rate: self.trained(name, 0, rate, home).run.dev for rate, home in homes.items()}
+        dev = {rate: self.trained(name, 0, rate).run.dev for rate in tried}
         return max(tried, key=lambda rate: dev[rate])
 
-    def trained(self, name: str, seed: int, rate: float, home: Path) -> Trained:
+    def trained(self, name: str, seed: int, rate: float) -> Trained:
         """A run, made now unless it stands already."""
+        home = self.home(name, seed, rate=rate)
         result = home / "result.json"
         if not result.exists():
             if self.course.stop:
@@ -125,11 +127,10 @@ def _judged(contest: Contest) -> Outcome:
     runs: dict[str, Sequence[Trained]] = {}
     rates = {name: contest.rate(name) for name in settings.paradigms}
     for name, rate in rates.items():
-        homes = [(seed, contest.home(name, seed)) for seed in range(settings.seeds)]
-        runs[name] = [contest.trained(name, seed, rate, home) for seed, home in homes]
+        runs[name] = [contest.trained(name, seed, rate) for seed in range(settings.seeds)]
     chosen = max(runs, key=lambda name: float(np.mean([made.run.dev for made in runs[name]])))
     found = gathered(contest, runs, rates, selected=chosen)
-    best = contest.home(chosen, found.arm(chosen).best_run) / "model"
+    best = contest.home(chosen, found.arm(chosen).best_run, rate=rates[chosen]) / "model"
     outcome = written(contest.folder, found, load_solver(best))
     shutil.rmtree(contest.folder / "arms", ignore_errors=True)
     return outcome

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from quire.adapt.rates import Rates, tried
 from quire.adapt.settings import Budget
 from quire.core.answers import Task
 from quire.core.config import Settings
@@ -20,7 +21,6 @@ from quire.text.asked import FileLayout
 
 LEAST = 100
 """Updates at least, however few the labels are."""
-Rate = Annotated[float, Field(gt=0)]
 
 
 class Form(Settings):
@@ -43,7 +43,7 @@ class ShiftSettings(Settings):
     paradigms: Annotated[Mapping[str, Form], Field(min_length=2)]
     """By the name that the person gave."""
     how: How
-    rates: tuple[Rate, ...] = ()
+    rates: Rates
     """Learning rates to choose from on dev, with the first seed; without, all have that of `how`."""
     budget: Budget | None = None
     """Of each arm and seed, in updates or tokens; without, epochs of the problems, and so as many updates for all."""
@@ -52,6 +52,10 @@ class ShiftSettings(Settings):
     seeds: Annotated[int, Field(gt=0, le=50)] = 3
     seed: int = 0
     metric: Measure = "accuracy"
+
+    def tried(self, name: str) -> tuple[float, ...]:
+        """The rates that a paradigm is tried with."""
+        return tried(self.rates, name, default=self.how.train.lr)
 
 
 def chosen(names: Sequence[str], task: Task) -> dict[str, Form]:

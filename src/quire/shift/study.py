@@ -35,7 +35,7 @@ def gathered(
     for number, (name, made) in enumerate(runs.items(), start=1):
         if stop:
             raise Stopped(f"stopped by {stop.reason} before test was read whole; the same command goes on")
-        solvers = [load_solver(contest.home(name, seed) / "model") for seed in range(settings.seeds)]
+        solvers = [load_solver(contest.home(name, seed, rate=rates[name]) / "model") for seed in range(settings.seeds)]
         arms.append(_measured(contest, name, made, rates[name], solvers))
         progress.update(number, name)
     classes = asked.task == "label"
@@ -77,7 +77,7 @@ def _measured(contest: Contest, name: str, made: Sequence[Trained], rate: float,
         seeds=tuple(range(len(made))),
         dev=tuple(one.run.dev for one in made),
         parameters=solvers[best].model.parameter_count(),
-        bytes=size_on_disk(contest.home(name, best) / "model"),
+        bytes=size_on_disk(contest.home(name, best, rate=rate) / "model"),
         latency=latencies(solvers[best].answers, list(asked.dev)),
         threads=torch.get_num_threads(),
         cost=tuple(one.run.cost for one in made),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, home_of, reopened
+from quire.adapt.rates import Rates, for_arms
 from quire.adapt.task import Given, read_task
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
@@ -19,7 +20,7 @@ from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
-__all__ = ["StrategySettings", "compare_strategies", "rates_of"]
+__all__ = ["StrategySettings", "compare_strategies"]
 
 
 def compare_strategies(
@@ -34,7 +35,7 @@ def compare_strategies(
     base: str | None = None,
     recipe: str | Path = "minilm-adapt",
     changes: Sequence[str] = (),
-    rates: Sequence[float] = (),
+    rates: Sequence[float] | Rates = (),
     per_class: Sequence[int | None] = (None,),
     seeds: int = 3,
     seed: int = 0,
@@ -46,13 +47,14 @@ def compare_strategies(
 ) -> list[Outcome]:
     """Fine-tune `base` on `task` by each strategy, with as many updates and the same batches, and judge.
 
-    A strategy is its name, for the published settings, or a YAML file; `full` is that of the recipe. With `rates`, the
-    learning rate of each is chosen among them on dev. `per_class` gives a study for each number of labels a class, None
-    for all of them. A folder with the same settings goes on where it was stopped.
+    A strategy is its name, for the published settings, or a YAML file; `full` is that of the recipe. With `rates`, for
+    all or by name, the learning rate of each is chosen among them on dev. `per_class` gives a study for each number of
+    labels a class, None for all of them. A folder with the same settings goes on where it was stopped.
     """
     found = load(recipe, changes=[*changes, *([f"base={base}"] if base else [])])
     if found.finetune is None:
         raise BadInput(f"recipe {recipe}: has no `finetune` section, which says how labels are learnt")
+    arms = chosen(strategies, full=found.finetune.strategy)
     given = Given.of(task, dev=dev, test=test, corpus=(), text_column=text_column, label_column=label_column)
     settings = parse(
         StrategySettings,
@@ -60,8 +62,8 @@ def compare_strategies(
             "title": title,
             "inputs": given.inputs,
             "recipe": found,
-            "strategies": chosen(strategies, full=found.finetune.strategy),
-            "rates": tuple(rates),
+            "strategies": arms,
+            "rates": for_arms(rates, arms),
             "per_class": tuple(per_class),
             "seeds": seeds,
             "seed": seed,
@@ -79,11 +81,3 @@ def compare_strategies(
         bench = Bench(first, read, folder, progress or Silent(), stop, track=track)
         _ = bench.material.files  # a base that cannot be opened, or is too short, is refused before anything stands
     return execute(settings, bench)
-
-
-def rates_of(text: str | None) -> tuple[float, ...]:
-    """`1e-4,3e-4`; none for nothing."""
-    try:
-        return tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise BadInput(f"--rates {text}: expected numbers with commas, for instance 1e-4,3e-4") from None

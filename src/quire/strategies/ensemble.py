@@ -13,28 +13,44 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
 
-from quire.core.catalogue import Component
+from quire.adapt.arms import MEMBERS, kept
+from quire.core.results import Cost, Run
 from quire.predict import Predictor
 from quire.predict.network import Network
 from quire.predict.vote import Voting
-from quire.tuning import Strategy
-from quire.tuning.full import Full
+from quire.strategies.compound import Compound
+
+if TYPE_CHECKING:
+    from quire.strategies.job import Tuning
 
 
-class Ensemble(Component):
+class Ensemble(Compound):
     """K runs of a strategy, and what is made of them."""
-
-    home: ClassVar[str] = "quire.strategies.ensemble"
 
     members: Annotated[int, Field(ge=2, le=100)] = 3
     """K."""
-    over: Strategy = Full()
-    """How each member is fitted."""
+
+    @property
+    def fits(self) -> int:
+        return self.members
+
+    def learnt(self, tuning: Tuning, *, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
+        """The first member is what the strategy alone learns with this seed; no two runs share another's seed."""
+        runs, networks = [], []
+        for number in range(self.members):
+            place, own = home / MEMBERS / str(number), seed + number * tuning.settings.seeds
+            drawn = self.drawn(arm=seed, member=own)
+            runs.append(kept(place, partial(tuning.fitted, rate, own, place, drawn=drawn)))
+            networks.append(Network.load(place / "model"))
+        predictor = self.combined(networks)
+        return predictor, Run(dev=tuning.bench.dev_score(predictor), cost=sum((run.cost for run in runs), Cost()))
 
     @abstractmethod
     def drawn(self, *, arm: int, member: int) -> int:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quire.adapt.arms import MEMBERS, ArmPlan, kept
+from quire.adapt.arms import ArmPlan, kept
 from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
 from quire.adapt.task import warnings, with_labels
-from quire.core.config import parse
 from quire.core.example import World
-from quire.core.results import Cost, Run
+from quire.core.results import Run
 from quire.predict import Predictor
+from quire.predict import load as load_predictor
 from quire.predict.network import Network
-from quire.strategies.ensemble import Ensemble
+from quire.strategies.compound import Compound
 from quire.strategies.settings import LEAST, StrategySettings
-from quire.train.safe import write_whole
 from quire.train.start import started
+from quire.train.weights import ModelFiles
 from quire.tuning import Strategy
 
 BASELINES = ("majority", "features")
 """Arms of `quire adapt` that stand beside: a frozen body under a regression is the floor of all strategies."""
+STAGES = "stages"
+"""Where arms that go on with text first keep what they have until the comparison is done."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Tuning:
         return self.settings.fitted(self.name)
 
     @property
-    def ensemble(self) -> Ensemble | None:
-        """Where the arm is several runs of its strategy."""
+    def compound(self) -> Compound | None:
+        """Where the arm is more than one fit of its strategy."""
         found = self.settings.strategies[self.name]
-        return found if isinstance(found, Ensemble) else None
+        return found if isinstance(found, Compound) else None
 
     @property
     def steps(self) -> int:
@@ -59,64 +59,72 @@ class Tuning:
         """The arm as a study knows it."""
         title = " ".join(self.name.replace("_", " ").split())
         told = in_words(self.settings.strategies[self.name].model_dump(mode="json"))
-        each = " for each member" if self.ensemble else ""
+        each = " for each member" if self._fits > 1 else ""
         how = f"{told}; {self.steps:,} updates{each} at a rate of {self.rate:g}{self._why}."
-        return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(self.rate, seed, home))
+        return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(seed, home))
+
+    @property
+    def _tried(self) -> tuple[float, ...]:
+        return self.settings.tried(self.name)
+
+    @property
+    def _fits(self) -> int:
+        return self.compound.fits if self.compound else 1
 
     @property
     def _why(self) -> str:
-        tried = self.settings.tried(self.name)
-        return f", chosen on dev among {', '.join(f'{rate:g}' for rate in tried)}" if len(tried) > 1 else ""
+        several = len(self._tried) > 1
+        return f", chosen on dev among {', '.join(f'{rate:g}' for rate in self._tried)}" if several else ""
 
     @property
     def rate(self) -> float:
         """The learning rate: the only one, or that whose first seed is best on dev, the first among equals."""
-        tried = self.settings.tried(self.name)
-        if len(tried) == 1:
-            return tried[0]
-        dev = {rate: self._tried(rate) for rate in tried}
-        return max(tried, key=lambda rate: dev[rate])
+        if len(self._tried) == 1:
+            return self._tried[0]
+        dev = {rate: self._trial(rate).dev for rate in self._tried}
+        return max(self._tried, key=lambda rate: dev[rate])
 
-    def _tried(self, rate: float) -> float:
-        home = self.bench.folder / "arms" / self.name / f"rate-{rate:g}"
-        if not (home / "dev.json").exists():
-            home.mkdir(parents=True, exist_ok=True)
-            _, run = self.learnt(rate, 0, home)
-            write_whole(home / "dev.json", run.model_dump_json())
-            for part in ("checkpoints", MEMBERS):
-                shutil.rmtree(home / part, ignore_errors=True)
-        return parse(Run, json.loads((home / "dev.json").read_text(encoding="utf-8")), where=str(home)).dev
+    def _trial(self, rate: float) -> Run:
+        home = self._place(rate)
+        return kept(home, lambda: self.at(rate, 0, home))
 
-    def learnt(self, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
+    def _place(self, rate: float) -> Path:
+        return self.bench.folder / "arms" / self.name / f"rate-{rate:g}"
+
+    @property
+    def stage(self) -> Path:
+        """Where a stage before the labels lies, which is the same for any number of them."""
+        return self.bench.material.folder / STAGES / self.name
+
+    def learnt(self, seed: int, home: Path) -> tuple[Predictor, Run]:
+        """Learn the labels with this seed; the trial of the chosen rate is the run of the first."""
+        if seed == 0 and len(self._tried) > 1:
+            return load_predictor(self._place(self.rate) / "model"), self._trial(self.rate)
+        return self.at(self.rate, seed, home)
+
+    def at(self, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
         """Learn the labels with this rate and seed."""
-        return self._together(self.ensemble, rate, seed, home) if self.ensemble else self._alone(rate, seed, home)
+        if self.compound:
+            return self.compound.learnt(self, rate=rate, seed=seed, home=home)
+        return self.fitted(rate, seed, home)
 
-    def _together(self, ensemble: Ensemble, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
-        """The first member is what the strategy alone learns with this seed; no two runs share another's seed."""
-        runs, networks = [], []
-        for number in range(ensemble.members):
-            place, own = home / MEMBERS / str(number), seed + number * self.settings.seeds
-            drawn = ensemble.drawn(arm=seed, member=own)
-            runs.append(kept(place, partial(self._alone, rate, own, place, drawn=drawn)))
-            networks.append(Network.load(place / "model"))
-        predictor = ensemble.combined(networks)
-        return predictor, Run(dev=self.bench.dev_score(predictor), cost=sum((run.cost for run in runs), Cost()))
-
-    def _alone(self, rate: float, seed: int, home: Path, *, drawn: int | None = None) -> tuple[Predictor, Run]:
+    def fitted(
+        self, rate: float, seed: int, home: Path, *, drawn: int | None = None, files: ModelFiles | None = None
+    ) -> tuple[Network, Run]:
+        """One fit, from `files` or from the base; `drawn` is the seed of fresh weights where it is another."""
         bench = replace(self.bench, settings=self.settings.learning(self.name, rate=rate))
         bench.material = self.bench.material
         bench.check_stop(f"{self.name}, seed {seed}")
         title = f"{self.name}, rate {rate:g}, seed {seed}"
-        files = bench.material.files
-        return bench.fit_network(files, steps=self.steps, seed=seed, folder=home, title=title, drawn=drawn)
+        start = files or bench.material.files
+        return bench.fit_network(start, steps=self.steps, seed=seed, folder=home, title=title, drawn=drawn)
 
     def trainable(self) -> int:
-        """How many numbers learn by the end, in all members together."""
+        """How many numbers learn labels by the end, in all members together."""
         parts = self.bench.classify.parts(self.bench.material.files.backbone, World(self.bench.tokenizer.vocab))
         model = self.strategy.prepare(started(self.bench.material.files, parts, seed=0))
         self.strategy.before_step(model, self.steps - 1)
-        members = self.ensemble.members if self.ensemble else 1
-        return members * sum(p.numel() for p in model.parameters() if p.requires_grad)
+        return self._fits * sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def in_words(data: Mapping[str, Any]) -> str:
@@ -133,7 +141,9 @@ def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:
     for warning in warnings(bench.task):
         bench.progress.say(f"Warning: {warning}")
     bench.material.tell()
-    return [_judged(settings, bench, per_class) for per_class in settings.per_class]
+    outcomes = [_judged(settings, bench, per_class) for per_class in settings.per_class]
+    shutil.rmtree(bench.folder / STAGES, ignore_errors=True)
+    return outcomes
 
 
 def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> Outcome:

@@ -8,18 +8,18 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from quire.adapt.rates import Rates, tried
 from quire.adapt.settings import AdaptSettings, Inputs, Trials
 from quire.core.catalogue import catalogue
 from quire.core.config import Settings, parse, read_yaml
 from quire.core.errors import BadInput, nearest
 from quire.recipe import FineTune, Recipe
-from quire.strategies.ensemble import Ensemble
+from quire.strategies.compound import Compound
 from quire.tuning import Strategy
 from quire.tuning.base import Over
 
 LEAST = 100
 """Updates at least, however few the labels are."""
-Rate = Annotated[float, Field(gt=0)]
 
 
 class StrategySettings(Trials):
@@ -28,9 +28,9 @@ class StrategySettings(Trials):
     inputs: Inputs
     recipe: Recipe
     """The base, and how labels are learnt; its own strategy is what `full` stands for."""
-    strategies: Annotated[Mapping[str, Strategy | Ensemble], Field(min_length=2)]
+    strategies: Annotated[Mapping[str, Strategy | Compound], Field(min_length=2)]
     """By the name that the person gave."""
-    rates: tuple[Rate, ...] = ()
+    rates: Rates
     """Learning rates to choose from on dev, with the first seed; without, each strategy has its published one."""
     per_class: tuple[int | None, ...] = (None,)
 
@@ -47,13 +47,13 @@ class StrategySettings(Trials):
         return self.recipe.finetune
 
     def fitted(self, name: str) -> Strategy:
-        """How a network of this arm is fitted: an ensemble's members, each for itself."""
+        """How a network of this arm is fitted: of several, each for itself."""
         found = self.strategies[name]
-        return found.over if isinstance(found, Ensemble) else found
+        return found.over if isinstance(found, Compound) else found
 
     def tried(self, name: str) -> tuple[float, ...]:
         """The rates that a strategy is tried with."""
-        return self.rates or (self.fitted(name).published_rate or self.finetune.train.lr,)
+        return tried(self.rates, name, default=self.fitted(name).published_rate or self.finetune.train.lr)
 
     def learning(self, name: str, *, rate: float) -> AdaptSettings:
         """The same as settings of one job in which labels are learnt so."""
@@ -62,13 +62,13 @@ class StrategySettings(Trials):
         return self.job(self.inputs, self.recipe.model_copy(update={"finetune": how}))
 
 
-def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Ensemble]:
-    """Strategies, and ensembles of their runs, by name, or by a YAML file that holds one.
+def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Compound]:
+    """Strategies, and what is made of several fits or stages, by name, or by a YAML file that holds one.
 
     What the recipe has itself, `full`, keeps its settings; and those that add to another add to that.
     """
-    found: dict[str, Strategy | Ensemble] = {}
-    strategies, ensembles = catalogue(Strategy), catalogue(Ensemble)  # type: ignore[type-abstract]
+    found: dict[str, Strategy | Compound] = {}
+    strategies, compounds = catalogue(Strategy), catalogue(Compound)  # type: ignore[type-abstract]
     for given in names:
         named = given.endswith((".yaml", ".yml"))
         name = Path(given).stem if named else given
@@ -76,17 +76,17 @@ def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Ense
             raise BadInput(f"--strategies: {name!r} stands there twice; give each once")
         if named:
             data = read_yaml(Path(given))
-            kind = "ensemble" if data.keys() & ensembles.keys() else "strategy"
+            kind = "compound" if data.keys() & compounds.keys() else "strategy"
             found[name] = getattr(parse(_Written, {kind: data}, where=given), kind)
         elif name == full.name():
             found[name] = full
         elif name in strategies:
             over = {"over": full} if issubclass(strategies[name], Over) else {}
             found[name] = strategies[name].model_validate(over)
-        elif name in ensembles:
-            found[name] = ensembles[name].model_validate({"over": full})
+        elif name in compounds:
+            found[name] = compounds[name].model_validate({"over": full})
         else:
-            raise BadInput(f"--strategies: none is called {name!r}{nearest(name, [*strategies, *ensembles])}")
+            raise BadInput(f"--strategies: none is called {name!r}{nearest(name, [*strategies, *compounds])}")
     if len(found) < 2:
         raise BadInput("--strategies: give two or more to compare, for instance full,lora")
     return found
@@ -96,4 +96,4 @@ class _Written(Settings):
     """One of the two, so that what is wrong with it is told alone."""
 
     strategy: Strategy | None = None
-    ensemble: Ensemble | None = None
+    compound: Compound | None = None

@@ -2,7 +2,8 @@
 
 label, number   tables (CSV, TSV, JSONL, Parquet) with a column of texts, perhaps another beside it, and one of answers;
                 or the files of a GLUE task as they are published
-spans           columns of words and tags (CoNLL, BIO), or JSONL with the characters of each span
+spans           columns of words and tags (CoNLL, BIO), or JSONL with the characters of each span; broken tags are
+                refused, or read as conlleval does (conll-lenient)
 reading         SQuAD's JSON
 tree            CoNLL-U
 """
@@ -34,7 +35,7 @@ from quire.text.squad import read_squad
 LAYOUTS: dict[Task, tuple[str, ...]] = {
     "label": ("table", *GLUE),
     "number": ("table", *GLUE),
-    "spans": ("conll", "spans"),
+    "spans": ("conll", "conll-lenient", "spans"),
     "reading": ("squad",),
     "tree": ("conllu",),
 }
@@ -75,6 +76,8 @@ class FileLayout(Settings):
         match self.name or self._told_by(path):
             case "conll":
                 return read_conll(path)
+            case "conll-lenient":
+                return read_conll(path, strict=False)
             case "spans":
                 return read_spans(path)
             case "squad":

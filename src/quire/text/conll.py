@@ -121,7 +121,7 @@ def _check(sentences: Sequence[Sequence[_Row]], tags: Sequence[Sequence[str]]) -
         before = f"behind {rows[at - 1].tag}" if at else "at the start of a sentence"
         raise BadInput(
             f"{rows[at].where}: {rows[at].tag} {before} is not {scheme.upper()}; mend one of the two, or read what is "
-            "broken as conlleval does (strict=False)"
+            "broken as conlleval does (--layout conll-lenient, strict=False)"
         )
 
 

@@ -1,0 +1,34 @@
+"""Arms that are more than one fit of one strategy: several models made one, or a stage before."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from quire.core.catalogue import Component
+from quire.core.results import Run
+from quire.predict import Predictor
+from quire.tuning import Strategy
+from quire.tuning.full import Full
+
+if TYPE_CHECKING:
+    from quire.strategies.job import Tuning
+
+
+class Compound(Component):
+    """What is done around the fits of a strategy, `over`."""
+
+    home: ClassVar[str] = "quire.strategies"
+
+    over: Strategy = Full()
+    """How labels are fitted."""
+
+    @property
+    def fits(self) -> int:
+        """How many networks learn labels."""
+        return 1
+
+    @abstractmethod
+    def learnt(self, tuning: Tuning, *, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
+        """What `Tuning.fitted` gives, one time or several, made into one predictor."""
