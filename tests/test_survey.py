@@ -18,14 +18,14 @@ from quire.noise.select import Select
 from quire.objectives import Objective
 from quire.paradigms.base import Paradigm
 from quire.recipe import Recipe
-from quire.strategies.ensemble import Ensemble
+from quire.strategies.compound import Compound
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
 
 SURVEY = survey.load()
 KINDS: dict[str, type[Component]] = {
     kind.name(): kind
-    for kind in (Objective, Select, Rewrite, Reorder, Paradigm, Sampling, Strategy, Ensemble, Compressor)
+    for kind in (Objective, Select, Rewrite, Reorder, Paradigm, Sampling, Strategy, Compound, Compressor)
 }
 HEADINGS = {(part, name): heading for part in SURVEY.parts for name, heading in SURVEY.parts[part].headings.items()}
 COMPONENTS = sorted({component for heading in HEADINGS.values() for component in heading.components})

@@ -23,7 +23,7 @@ from quire.tuning.past import Sda
 
 SMALL = ("finetune.epochs=1", "finetune.train.batch=8", "data.length=24", "finetune.train.lr=1e-2")
 
-TEXT = ("train.steps=4", "train.batch=8")
+TEXT = ("train.batch=8", "strategy.full.thaw_at=0")
 """Of pre-training."""
 
 
