@@ -44,16 +44,25 @@ def _span(span: Any, text: str, places: Sequence[tuple[int, int]], where: str) -
             pass
         case _:
             raise BadInput(f"{where}: the span {span!r:.60} is not [start, end, kind]; mend it")
+    try:
+        first, past = run_of_words(text, places, start=start, end=end)
+    except BadInput as error:
+        raise BadInput(f"{where}: the span {span!r:.60} {error}") from None
+    return Span(first, past, label.strip())
+
+
+def run_of_words(text: str, places: Sequence[tuple[int, int]], *, start: int, end: int) -> tuple[int, int]:
+    """The first word of characters `start` to `end` - 1, and the one past their last.
+
+    BadInput, to be put behind what it is about, where they are none, lie outside the text, or split a word.
+    """
     if not 0 <= start < end <= len(text):
-        raise BadInput(f"{where}: the span {span!r:.60} is empty or outside the {len(text)} characters; mend it")
+        raise BadInput(f"is empty or outside the {len(text)} characters; mend it")
     for edge in (start, end):
         if within := [(a, b) for a, b in places if a < edge < b]:
             [(a, b)] = within
-            raise BadInput(
-                f"{where}: the span {span!r:.60} splits the word {text[a:b]!r:.40} at character {edge}; "
-                f"move it to {a} or to {b}"
-            )
+            raise BadInput(f"splits the word {text[a:b]!r:.40} at character {edge}; move it to {a} or to {b}")
     held = [word for word, (a, b) in enumerate(places) if start <= a and b <= end]
     if not held:
-        raise BadInput(f"{where}: the span {span!r:.60} holds blanks alone; mend it")
-    return Span(held[0], held[-1] + 1, label.strip())
+        raise BadInput("holds blanks alone; mend it")
+    return held[0], held[-1] + 1
