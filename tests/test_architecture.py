@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,27 +86,29 @@ def test_modules_say_what_they_are(name: str) -> None:
 def undocumented() -> Iterator[str]:
     """Public classes, functions and methods without a docstring, but for those that have it from above (overrides,
     and methods that a Protocol asks for) and those of one statement, which say it shorter."""
-    classes = {n.name: n for tree in TREES.values() for n in tree.body if isinstance(n, ast.ClassDef)}
-    methods = {name: {n.name for n in _functions(node)} for name, node in classes.items()}
-    asked = {method for name, node in classes.items() if "Protocol" in _bases(node) for method in methods[name]}
+    classes: defaultdict[str, list[ast.ClassDef]] = defaultdict(list)  # two files may call two things alike
+    for node in (n for tree in TREES.values() for n in tree.body if isinstance(n, ast.ClassDef)):
+        classes[node.name].append(node)
+    protocols = [c for alike in classes.values() for c in alike if "Protocol" in _bases(c)]
+    asked = {n.name for cls in protocols for n in _functions(cls)}
 
-    def from_above(cls: ast.ClassDef | None, method: str) -> bool:
-        return cls is not None and any(
-            base.startswith("nn.") or method in methods.get(base, ()) or from_above(classes.get(base), method)
-            for base in _bases(cls)
+    def from_above(cls: ast.ClassDef, method: str) -> bool:
+        above = [c for base in _bases(cls) for c in classes.get(base, ())]
+        return any(base.startswith("nn.") for base in _bases(cls)) or any(
+            method in {n.name for n in _functions(c)} or from_above(c, method) for c in above
         )
 
     for name, tree in TREES.items():
-        for node in _functions(tree):
-            if not ast.get_docstring(node) and len(node.body) > 1:
-                yield f"{name}: {node.name}"
+        for function in _functions(tree):
+            if not ast.get_docstring(function) and len(function.body) > 1:
+                yield f"{name}: {function.name}"
         for cls in (node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")):
             if not ast.get_docstring(cls):
                 yield f"{name}: {cls.name}"
-            for node in _functions(cls):
-                told = ast.get_docstring(node) or node.name in asked or from_above(cls, node.name)
-                if not told and len(node.body) > 1:
-                    yield f"{name}: {cls.name}.{node.name}"
+            for method in _functions(cls):
+                told = ast.get_docstring(method) or method.name in asked or from_above(cls, method.name)
+                if not told and len(method.body) > 1:
+                    yield f"{name}: {cls.name}.{method.name}"
 
 
 def _bases(node: ast.ClassDef) -> set[str]:
