@@ -4,6 +4,7 @@ In Python:
 
     model = quire.load("run/")
     model("it broke after two days").label
+    model(quire.Pair("a lamp broke", "it is whole")).label  # of a model that labels pairs
 
     vectors = quire.load_vectors("run/")
     vectors["broke"]
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quire.core.errors import BadInput, Diverged, QuireError, Stopped
+from quire.text.joined import Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
     from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
-__all__ = ["BadInput", "Diverged", "QuireError", "Stopped", "load", "load_solver", "load_vectors", "load_writer"]
+__all__ = [
+    "BadInput",
+    "Diverged",
+    "Pair",
+    "QuireError",
+    "Stopped",
+    "load",
+    "load_solver",
+    "load_vectors",
+    "load_writer",
+]
 
 
 def load(path: str | Path) -> Predictor:

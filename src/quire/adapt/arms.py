@@ -83,7 +83,13 @@ def trained(bench: Bench, plan: ArmPlan, seed: int) -> Run:
     stood = (home / RESULT).exists()
     if not stood:
         bench.check_stop(f"{plan.title}, seed {seed}")
-    run = kept(home, lambda: plan.train(bench, seed, home))
+
+    def train() -> tuple[Predictor, Run]:
+        predictor, run = plan.train(bench, seed, home)
+        predictor.pairs = bench.task.pairs
+        return predictor, run
+
+    run = kept(home, train)
     if not stood:
         bench.note("trained", {"arm": plan.name, "seed": seed, "dev": run.dev, **run.cost.model_dump()})
     return run

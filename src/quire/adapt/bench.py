@@ -81,8 +81,9 @@ class Bench:
     @cached_property
     def lengths(self) -> list[int]:
         """Tokens of every labelled text, special ones included, before anything is cut."""
+        special = SPECIALS["sentence-pairs" if self.task.pairs else "documents"]
         texts = [text for part in (self.task.train, self.task.dev, self.task.test) for text in part.texts]
-        return [len(passage) + SPECIALS["documents"] for passage in self.tokenizer.encode(texts)]
+        return [len(passage) + special for passage in self.tokenizer.encode(texts)]
 
     @property
     def truncated(self) -> float:

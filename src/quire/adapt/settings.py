@@ -66,6 +66,8 @@ class Inputs(Settings):
     test: str | None = None
     corpus: tuple[str, ...] = ()
     text_column: str = "text"
+    pair_column: str | None = None
+    """Of the second text, where texts are pairs."""
     label_column: str = "label"
 
 

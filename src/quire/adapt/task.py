@@ -18,6 +18,7 @@ from quire.core.config import parse, read_yaml
 from quire.core.errors import BadInput
 from quire.core.results import DataFacts, SplitFacts
 from quire.text.audit import Audit, Banned, audit
+from quire.text.joined import Pair, parts
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
 from quire.text.rows import Source, sha256
 from quire.text.split import few, split
@@ -50,7 +51,7 @@ class Part:
     @property
     def sha256(self) -> str:
         """Of the texts and labels in their order."""
-        rows = json.dumps([[r.text, r.label] for r in self.records], ensure_ascii=False)
+        rows = json.dumps([[*parts(r.text), r.label] for r in self.records], ensure_ascii=False)
         return hashlib.sha256(rows.encode()).hexdigest()
 
 
@@ -65,6 +66,11 @@ class Task:
     audit: Audit
     corpus: tuple[Source, ...]
     text_column: str
+
+    @property
+    def pairs(self) -> bool:
+        """Whether its texts are pairs."""
+        return isinstance(self.train.records[0].text, Pair)
 
     def corpus_texts(self) -> CorpusTexts:
         """The training texts, then the corpus, without every text that holds a dev or test text."""
@@ -109,6 +115,7 @@ class Given:
     corpus: tuple[Source, ...]
     text_column: str
     label_column: str
+    pair_column: str | None = None
 
     @classmethod
     def of(
@@ -120,11 +127,13 @@ class Given:
         corpus: Sequence[Source],
         text_column: str,
         label_column: str,
+        pair_column: str | None = None,
     ) -> Given:
         """All sources; a corpus that can be read only once is kept."""
         splits = (("train", train), ("dev", dev), ("test", test))
         kept = tuple(rereadable(source, text_column=text_column) for source in corpus)
-        return cls({name: source for name, source in splits if source is not None}, kept, text_column, label_column)
+        labelled = {name: source for name, source in splits if source is not None}
+        return cls(labelled, kept, text_column, label_column, pair_column)
 
     @classmethod
     def again(cls, inputs: Inputs) -> Given:
@@ -135,6 +144,7 @@ class Given:
             (),
             inputs.text_column,
             inputs.label_column,
+            inputs.pair_column,
         )
 
     @property
@@ -145,6 +155,7 @@ class Given:
             corpus=tuple(described(source) for source in self.corpus),
             text_column=self.text_column,
             label_column=self.label_column,
+            pair_column=self.pair_column,
         )
 
     def identity(self, task: Task) -> dict[str, str]:
@@ -167,7 +178,8 @@ def read_task(settings: AdaptSettings, given: Given) -> Task:
     inputs, sources = settings.inputs, given.labelled
 
     def read(name: str, source: Source) -> Part:
-        records = read_records(source, text_column=inputs.text_column, label_column=inputs.label_column)
+        columns = {"text_column": inputs.text_column, "label_column": inputs.label_column}
+        records = read_records(source, pair_column=inputs.pair_column, **columns)
         return Part(name, tuple(records), str(getattr(inputs, name)))
 
     train = read("train", sources["train"])

@@ -23,7 +23,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
         *("dev", "test", "labels", "base", "rates", "budget", "length", "batch", "lr"),
         *("epochs", "layout", "pair_column", "changes", "cut"),
     ),
-    "sharing": ("arms", "budget", "changes"),
+    "sharing": ("arms", "budget", "changes", "pair_column"),
     "further": ("labels", "base", "budget", "changes", "corpus", "domain"),
 }
 """What is compared, and the options that mean something there."""
@@ -72,7 +72,9 @@ def compare(
     layout: Annotated[
         str | None, typer.Option(help="Of paradigms: table, conll, spans, squad, conllu, or a GLUE task such as rte.")
     ] = None,
-    pair_column: Annotated[str | None, typer.Option(help="Of paradigms: the column of a second text.")] = None,
+    pair_column: Annotated[
+        str | None, typer.Option(help="The column of a second text; tasks without it are of single texts.")
+    ] = None,
     domain: Annotated[
         list[str] | None, typer.Option(help="With --further, NAME=DOMAIN of a task or corpus, repeatable.")
     ] = None,
@@ -235,7 +237,7 @@ def _sharing(given: Mapping[str, Any], progress: "Progress", stop: "StopRequest"
     found = share(
         _names(given["arms"]),
         tasks=given["task"],
-        **_taken(given, "sharing", "changes"),
+        **_taken(given, "sharing", "changes", "pair_column"),
         budget=given["budget"] or "1mtokens",
         metric=_of_labels(given["metric"]),
         progress=progress,

@@ -83,7 +83,8 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     if isinstance(found, Solver | Cast):
         return _solved(found if isinstance(found, Solver) else found.solver, data, layout)
     if isinstance(found, Predictor):
-        records = read_records(data, text_column=str(layout["text_column"]), label_column=layout["label_column"])
+        columns = {name: layout[name] for name in ("pair_column", "label_column")}
+        records = read_records(data, text_column=str(layout["text_column"]), **columns)
         answers = [answer.label for answer in found([record.text for record in records])]
         truth = [str(record.label) for record in records]
         figures = Figures.of(sorted({*truth, *found.labels}), truth, answers)

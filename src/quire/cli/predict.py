@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quire.core.errors import BadInput
+from quire.text.joined import joined, parts
 
 if TYPE_CHECKING:
     from quire.predict import Predictor
@@ -22,10 +23,11 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A run folder or a model folder.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts; of pairs and questions one behind the other; without any, --file or stdin."),
+        typer.Argument(help="Texts; of a pair or a question both, one behind the other; without any, --file or stdin."),
     ] = None,
     file: Annotated[str | None, typer.Option(help="A file of texts, one a line, or a table; - is stdin.")] = None,
     text_column: Annotated[str, typer.Option(help="The column of --file that holds the text.")] = "text",
+    pair_column: Annotated[str | None, typer.Option(help="The column of --file that holds a second text.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all probabilities.")] = False,
     limit: Annotated[int | None, typer.Option(help="Of a generator: tokens written at most.")] = None,
     beam: Annotated[int | None, typer.Option(help="Of a generator: texts that grow side by side.")] = None,
@@ -41,11 +43,14 @@ def predict(
     from quire.predict.solver import Solver
     from quire.text.records import read_records
 
-    if not texts:
-        texts = [record.text for record in read_records(file or "-", text_column=text_column, label_column=None)]
-    elif file:
-        raise BadInput("predict: give texts or --file, not both")
+    if texts and (file or pair_column):
+        raise BadInput(f"predict: give texts or {'--file' if file else '--pair-column'}, not both")
     found = opened(model)
+    if not texts:
+        records = read_records(file or "-", text_column=text_column, pair_column=pair_column, label_column=None)
+        texts = [record.text for record in records]
+    if _reads_two(found) and not pair_column:
+        texts = _paired(texts)
     if isinstance(found, Solver):
         _solve(found, texts, as_json=as_json)
         return
@@ -62,6 +67,23 @@ def predict(
         _write(found.searching(asked), texts, as_json=as_json, stream=stream)
 
 
+def _reads_two(found: "Predictor | Writer | Solver") -> bool:
+    """Whether it is asked about two texts at a time."""
+    from quire.predict import Predictor
+    from quire.predict.solver import Solver
+
+    if isinstance(found, Solver):
+        return found.plan.task == "reading"
+    return isinstance(found, Predictor) and bool(found.pairs)
+
+
+def _paired(texts: Sequence[str]) -> list[str]:
+    """Each two as a pair."""
+    if len(texts) % 2:
+        raise BadInput(f"predict: the model reads pairs of texts, and {len(texts)} were given; give both of each")
+    return [joined(texts[i : i + 2]) for i in range(0, len(texts), 2)]
+
+
 def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> None:
     for text, answer in zip(texts, predictor(list(texts)), strict=True):
         if as_json:
@@ -72,9 +94,7 @@ def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> No
 
 
 def _solve(solver: "Solver", texts: Sequence[str], *, as_json: bool) -> None:
-    size = 2 if solver.plan.task == "reading" else 1
-    rows = [texts[i : i + size] for i in range(0, len(texts), size)]
-    for row in rows:
+    for row in map(parts, texts):
         answered = solver(*row)
         if as_json:
             typer.echo(json.dumps({"texts": row, "answer": answered.told}, ensure_ascii=False))

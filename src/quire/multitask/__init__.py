@@ -13,7 +13,7 @@ from quire.multitask.job import Shared, execute, reopened
 from quire.multitask.settings import SharingSettings, chosen, tasks_of, ways_of
 from quire.multitask.shop import Shop
 from quire.multitask.table import plain
-from quire.multitask.tasks import identity, read_tasks
+from quire.multitask.tasks import identity, paired, read_tasks
 from quire.multitask.ways import pretraining
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
@@ -30,6 +30,7 @@ def share(
     sharing: str = "single,joint,lm,finetune",
     changes: Sequence[str] = (),
     text_column: str = "text",
+    pair_column: str | None = None,
     label_column: str = "label",
     budget: str = "1mtokens",
     seeds: int = 3,
@@ -42,17 +43,19 @@ def share(
 ) -> Shared:
     """Train each arm, a recipe with a `finetune` section, on all tasks in each way of sharing, and judge.
 
-    A task is `NAME=TRAIN,DEV,TEST`. Ways are `single` (a network for each task), `joint` (one for all), `lm` (its
-    shared part pre-trained as the recipe says on the training texts of all tasks, for `budget` tokens or steps) and
-    `finetune` (from the joint network each task goes on alone). All ways make as many updates on
-    labels, and fine-tuning adds to them; how often joint learning sees those of each task is the choice of the recipe's
-    `finetune.sampling`. A folder with the same settings goes on where it was stopped.
+    A task is `NAME=TRAIN,DEV,TEST`; one whose tables have `pair_column` is a task of pairs of texts. Ways are `single`
+    (a network for each task), `joint` (one for all), `lm` (its shared part pre-trained as the recipe says on the
+    training texts of all tasks, for `budget` tokens or steps) and `finetune` (from the joint network each task goes on
+    alone). All ways make as many updates on labels, and fine-tuning adds to them; how often joint learning sees those
+    of each task is the choice of the recipe's `finetune.sampling`. A folder with the same settings goes on where it was
+    stopped.
     """
+    files = tasks_of(tasks, text_column=text_column, label_column=label_column)
     settings = parse(
         SharingSettings,
         {
             "title": title,
-            "tasks": tasks_of(tasks, text_column=text_column, label_column=label_column),
+            "tasks": paired(files, pair_column) if pair_column else files,
             "arms": chosen(arms, changes=changes),
             "ways": ways_of(sharing),
             "budget": Budget.parse(budget),

@@ -89,7 +89,9 @@ def network_of(shop: Shop, name: str, path: Path) -> Network:
     backbone = shop.how.strategy.body(shop.material.files.backbone)
     head = ask.parts(backbone, shop.world)[ask.slot]
     model = alone(backbone, head, read_tensors(path), slot=slot, name=ask.slot)
-    return Network(model, ask, shop.material.tokenizer, length=data.length, how=data.cut)
+    network = Network(model, ask, shop.material.tokenizer, length=data.length, how=data.cut)
+    network.pairs = shop.tasks[name].pairs
+    return network
 
 
 def runs_of(shops: Sequence[Shop]) -> Mapping[str, tuple[Run, ...]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from quire.adapt.settings import AdaptSettings
+from quire.adapt.settings import AdaptSettings, Inputs
 from quire.adapt.task import Given, Task, read_task
-from quire.core.errors import BadInput
+from quire.core.errors import BadInput, nearest
 from quire.text.audit import Banned, audit
 from quire.text.records import check_labels
+from quire.text.rows import read_table
 
 
 def read_tasks(jobs: Mapping[str, AdaptSettings]) -> dict[str, Task]:
@@ -21,6 +22,28 @@ def read_tasks(jobs: Mapping[str, AdaptSettings]) -> dict[str, Task]:
     found = {name: _read(name, job) for name, job in jobs.items()}
     held_out = Banned(text for task in found.values() for part in (task.dev, task.test) for text in part.texts)
     return {name: _parted(name, task, held_out) for name, task in found.items()}
+
+
+def paired(tasks: Mapping[str, Inputs], column: str) -> dict[str, Inputs]:
+    """The tasks, of pairs each that has a table with this column; BadInput where none has.
+
+    Where one table of a task has it and another lacks it, reading that one says so.
+    """
+    columns = {name: _columns(name, files) for name, files in tasks.items()}
+    if not any(column in found for found in columns.values()):
+        raise BadInput(
+            f"--pair-column: no task has a column {column!r}{nearest(column, set().union(*columns.values()))}"
+        )
+    pairs = {"pair_column": column}
+    return {name: files.model_copy(update=pairs if column in columns[name] else {}) for name, files in tasks.items()}
+
+
+def _columns(name: str, files: Inputs) -> set[str]:
+    """Of all tables of a task."""
+    try:
+        return {column for path in (files.train, files.dev, files.test) if path for column in read_table(path).columns}
+    except BadInput as error:
+        raise BadInput(f"task {name}: {error}") from error
 
 
 def _read(name: str, job: AdaptSettings) -> Task:

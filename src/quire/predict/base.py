@@ -11,6 +11,9 @@ from typing import ClassVar, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from quire.core.errors import BadInput
+from quire.text.joined import Pair
+
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -30,6 +33,8 @@ class Predictor(ABC):
     """The module of this package that loads it."""
 
     labels: tuple[str, ...]
+    pairs: bool | None = False
+    """Whether it labels pairs of texts; None where either will do. Who trains it says so."""
 
     @abstractmethod
     def probabilities(self, texts: Sequence[str]) -> Floats:
@@ -54,9 +59,13 @@ class Predictor(ABC):
     def __call__(self, texts: list[str] | tuple[str, ...]) -> list[Prediction]: ...
 
     def __call__(self, texts: str | list[str] | tuple[str, ...]) -> Prediction | list[Prediction]:
-        """The answer for one text, or the answers for several."""
+        """The answer for one text, or the answers for several; BadInput for single texts where it labels pairs."""
         if isinstance(texts, str):
             return self([texts])[0]
+        for number, text in enumerate(texts, start=1):
+            if self.pairs is not None and isinstance(text, Pair) is not self.pairs:
+                wants = "pairs: give quire.Pair(first, second), or" if self.pairs else "single texts: give one, without"
+                raise BadInput(f"text {number}: the model labels {wants} --pair-column")
         return [self._answer(row) for row in self.probabilities(texts)] if texts else []
 
     def _answer(self, row: Floats) -> Prediction:

@@ -1,6 +1,7 @@
 """Texts to examples for a classifier."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -8,10 +9,13 @@ from pydantic import Field, model_validator
 from quire.core.answers import Item
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
-from quire.core.example import Example, World
+from quire.core.example import Example, Passage, World
 from quire.core.spec import Backbone
+from quire.paradigms import Paradigm
 from quire.paradigms.classify import SPECIALS, Classify
 from quire.text.cut import Cut, cut
+from quire.text.joined import parts
+from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
 
 
@@ -20,6 +24,8 @@ class Reading(Settings):
 
     length: Annotated[int, Field(ge=SPECIALS)]
     cut: Cut = "head"
+    pairs: bool = False
+    """Whether texts are pairs."""
 
     @model_validator(mode="after")
     def _window_holds(self) -> Self:
@@ -46,10 +52,25 @@ def encode(
     how: Cut,
     labels: Sequence[str] | None = None,
 ) -> list[Example]:
-    """One example a text, cut to `length` tokens with its special ones, or in windows of so many; with answers where
-    labels are given."""
+    """One example a text or `Pair`, cut to `length` tokens with its special ones, or a text in windows of so many; with
+    answers where labels are given."""
     world = World(tokenizer.vocab, length=length)
-    passages = [cut(passage, limit=length - SPECIALS, how=how) for passage in tokenizer.encode(texts)]
-    answers: Sequence[str | None] = [None] * len(passages) if labels is None else labels
-    pairs = zip(passages, answers, strict=True)
-    return [example for passage, label in pairs for example in task.format(Item((passage,)), label, world)]
+    read = items([Problem(parts(text), None, "") for text in texts], tokenizer)
+    answers: Sequence[str | None] = [None] * len(read) if labels is None else labels
+    posed = zip(fitted(read, task, world, how=how), answers, strict=True)
+    return [example for item, label in posed for example in task.format(item, label, world)]
+
+
+def fitted(read: Sequence[Item], paradigm: Paradigm, world: World, *, how: Cut) -> list[Item]:
+    """The items, each cut to what the paradigm has room for."""
+    return [replace(item, passages=_fitted(item, room=paradigm.room(item, world), how=how)) for item in read]
+
+
+def _fitted(item: Item, *, room: int, how: Cut) -> tuple[Passage, ...]:
+    """The texts of an item, cut until they have `room` for all their tokens: the longest are cut first."""
+    left, limits = max(room, 0), [0] * len(item.passages)
+    for place, i in enumerate(sorted(range(len(limits)), key=lambda i: len(item.passages[i]))):
+        limits[i] = min(len(item.passages[i]), left // (len(limits) - place))
+        left -= limits[i]
+    how = "head" if how == "windows" and len(limits) > 1 else how
+    return tuple(cut(passage, limit=limit, how=how) for passage, limit in zip(item.passages, limits, strict=True))

@@ -49,6 +49,8 @@ class Facts(Settings):
 
     predictor: str
     labels: Names
+    pairs: bool = False
+    """Whether it labels pairs of texts."""
 
 
 Held = TypeVar("Held", bound=Facts)
@@ -89,13 +91,15 @@ def load_writer(path: str | Path) -> Writer:
 def opened(path: str | Path) -> Predictor | Writer | Solver:
     """Whatever answers texts in this folder."""
     folder = located(path)
-    kind = _record(folder)["predictor"] if (folder / RECORD).is_file() else "network"
+    record: dict[str, Any] = _record(folder) if (folder / RECORD).is_file() else {"predictor": "network"}
+    kind = record["predictor"]
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadInput(f"{folder / RECORD}: unknown predictor {kind!r:.40}; known: {', '.join(KINDS)}")
     if kind == "network":
         return _network(folder)
     module, _, name = KINDS[kind].partition(":")
     predictor: Predictor = getattr(import_module(module), name).load(folder)
+    predictor.pairs = record.get("pairs", False)
     return predictor
 
 
@@ -146,7 +150,8 @@ def write_own(
 
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         write_tensors(draft / ARRAYS, tensors)
-        write_json(draft / RECORD, {"predictor": predictor.kind, "labels": list(predictor.labels), **facts})
+        whose = {"predictor": predictor.kind, "labels": list(predictor.labels)}
+        write_json(draft / RECORD, {**whose, **({"pairs": True} if predictor.pairs else {}), **facts})
         (draft / "README.md").write_text(card, encoding="utf-8")
         if also:
             also(draft)

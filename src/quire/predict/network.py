@@ -55,7 +55,7 @@ class Network(Predictor):
             tokenizer_saver=self.tokenizer.save,
             vocab=self.tokenizer.vocab,
             card=card,
-            extra={"length": self.length, "cut": self.how},
+            extra={"length": self.length, "cut": self.how, **({"pairs": True} if self.pairs else {})},
             updates=self.model.updates,
         )
 
@@ -80,7 +80,9 @@ class Network(Predictor):
         model.load_state_dict(dict(files.state))
         model.updates = files.updates
         read = Reading.of(files.extra, files.backbone, where=f"{folder}: extra")
-        return cls(model, task, tokenizer_of(folder, files.backbone), length=read.length, how=read.cut)
+        network = cls(model, task, tokenizer_of(folder, files.backbone), length=read.length, how=read.cut)
+        network.pairs = read.pairs
+        return network
 
 
 class _Facts(Facts):
@@ -111,7 +113,9 @@ class Int8Network(Network):
         """Quantise; the network stays as it is."""
         plan = DynamicInt8().plan(network.model)
         small = DynamicInt8().apply(network.model, plan)
-        return cls(small, network.task, network.tokenizer, length=network.length, how=network.how, plan=plan)
+        made = cls(small, network.task, network.tokenizer, length=network.length, how=network.how, plan=plan)
+        made.pairs = network.pairs
+        return made
 
     def parameter_count(self) -> int:
         """Entries of weights of any type; the scales of int8 rows are not counted."""

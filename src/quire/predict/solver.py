@@ -1,6 +1,6 @@
 """A model that answers in one of the paradigms: labels, numbers, spans, trees.
 
-One that labels single texts is a `Predictor` like any other; the others are called with texts and give `Answered`.
+One that labels texts is a `Predictor` like any other; the others are called with texts and give `Answered`.
 
 Legend: E problems, C labels.
 """
@@ -8,7 +8,7 @@ Legend: E problems, C labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +18,16 @@ from pydantic import model_validator
 from quire.core.answers import Answer, Inexpressible, Item, Task
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
-from quire.core.example import Example, Passage
+from quire.core.example import Example
 from quire.core.spec import Backbone, Size
 from quire.nn.model import Model
 from quire.paradigms import Paradigm
 from quire.paradigms.base import Labelling, Said
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
-from quire.text.cut import Cut, cut
+from quire.predict.encode import fitted
+from quire.text.cut import Cut
+from quire.text.joined import parts
 from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import word_places
@@ -117,8 +119,7 @@ class Solver:
         found = items(problems, self.tokenizer)
         if self.plan.task not in ("label", "number"):
             return found
-        room = self.paradigm.room
-        return [replace(i, passages=fitted(i, room=room(i, self.world), how=self.plan.cut)) for i in found]
+        return fitted(found, self.paradigm, self.world, how=self.plan.cut)
 
     def examples(self, problems: Sequence[Problem]) -> tuple[list[Example], list[str]]:
         """What is learnt from, and for each problem whose answer this form cannot hold, its place and why."""
@@ -165,15 +166,16 @@ class Solver:
 
 
 class Cast(Predictor):
-    """A solver whose answers are labels of single texts."""
+    """A solver whose answers are labels of texts; which of one and which of pairs it does not say."""
 
     kind = "network"
+    pairs = None
 
     def __init__(self, solver: Solver) -> None:
         self.solver, self.labels = solver, solver.paradigm.labels
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        return self.solver.probabilities(self.solver.problems([[text] for text in texts]))
+        return self.solver.probabilities(self.solver.problems([parts(text) for text in texts]))
 
     def parameter_count(self) -> int:
         return self.solver.model.parameter_count()
@@ -184,13 +186,3 @@ class Cast(Predictor):
     @classmethod
     def load(cls, folder: Path) -> Cast:
         return cls(Solver.of(folder, read_model(folder)))
-
-
-def fitted(item: Item, *, room: int, how: Cut) -> tuple[Passage, ...]:
-    """The texts of an item, cut until they have `room` for all their tokens: the longest are cut first."""
-    left, limits = max(room, 0), [0] * len(item.passages)
-    for place, i in enumerate(sorted(range(len(limits)), key=lambda i: len(item.passages[i]))):
-        limits[i] = min(len(item.passages[i]), left // (len(limits) - place))
-        left -= limits[i]
-    how = "head" if how == "windows" and len(limits) > 1 else how
-    return tuple(cut(passage, limit=limit, how=how) for passage, limit in zip(item.passages, limits, strict=True))

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from quire.core.errors import BadInput, nearest
+from quire.text.joined import joined
 from quire.text.rows import STDIN, Line, Source, Table, ending, peek, read_jsonl, read_lines, read_table
-
-Cells: TypeAlias = tuple[str, Any, Any]
-"""Place, text and label of a row."""
 
 
 @dataclass(frozen=True)
@@ -26,39 +24,55 @@ class Record:
     where: str
 
 
-def read_records(source: Source, *, text_column: str = "text", label_column: str | None = "label") -> list[Record]:
+def read_records(
+    source: Source, *, text_column: str = "text", pair_column: str | None = None, label_column: str | None = "label"
+) -> list[Record]:
     """Read a path, `-` or a `datasets.Dataset`; `label_column=None` reads texts alone, also plain text, one a line.
 
-    Texts are kept as they are. Labels lose outer blanks, and numbers and booleans become their JSON spelling.
+    With `pair_column` a text is the `Pair` of both columns. Texts are kept as they are. Labels lose outer blanks, and
+    numbers and booleans become their JSON spelling.
     BadInput names the file, the row and the remedy for anything that cannot be used.
     """
-    name, rows = _rows(source, text_column, label_column)
-    records = [Record(_text(text, where), _label(label, where), where) for where, text, label in rows]
+    if pair_column == text_column:
+        raise BadInput(f"the column {text_column!r} cannot hold both texts of a pair; name two columns")
+    name, rows = _rows(source, (text_column, pair_column) if pair_column else (text_column,), label_column)
+    records = list(rows)
     if not records:
         raise BadInput(f"{name}: holds no rows")
     return records if label_column is None else _all_labelled(records, label_column, name)
 
 
-def _rows(source: Source, text_column: str, label_column: str | None) -> tuple[str, Iterator[Cells]]:
-    """The name of the source, and its rows, not yet checked. Without labels plain text will do, one text a line."""
-    if label_column is None and isinstance(source, str | Path) and str(source) == STDIN:
+def _rows(source: Source, columns: Sequence[str], label_column: str | None) -> tuple[str, Iterator[Record]]:
+    """The name of the source, and its rows. For one column without labels plain text will do, one text a line."""
+    bare = label_column is None and len(columns) == 1
+    if bare and isinstance(source, str | Path) and str(source) == STDIN:
         first, lines = peek(read_lines(STDIN))
         if first.startswith("{"):
-            return "stdin", _cells(read_jsonl("stdin", lines), text_column, None)
+            return "stdin", _labelled(read_jsonl("stdin", lines), columns, None)
         return "stdin", _bare("stdin", (line for line in lines if line[1].strip()))
-    if label_column is None and isinstance(source, str | Path) and _is_plain(source):
+    if bare and isinstance(source, str | Path) and _is_plain(source):
         return str(source), _bare(str(source), read_lines(source))
     table = read_table(source)
-    return table.name, _cells(table, text_column, label_column)
+    return table.name, _labelled(table, columns, label_column)
 
 
-def _bare(name: str, lines: Iterable[Line]) -> Iterator[Cells]:
-    return ((f"{name}:{number}", text.rstrip("\r\n"), None) for number, text in lines)
+def _bare(name: str, lines: Iterable[Line]) -> Iterator[Record]:
+    for number, text in lines:
+        yield Record(_text(text.rstrip("\r\n"), f"{name}:{number}"), None, f"{name}:{number}")
 
 
-def _cells(table: Table, text_column: str, label_column: str | None) -> Iterator[Cells]:
-    for where, row in _checked(table, text_column, label_column).rows:
-        yield where, _cell(row, text_column, where), None if label_column is None else row.get(label_column)
+def _labelled(table: Table, columns: Sequence[str], label_column: str | None) -> Iterator[Record]:
+    for where, texts, label in _read(table, columns, label_column):
+        yield Record(joined(texts), label, where)
+
+
+def _read(
+    table: Table, columns: Sequence[str], label_column: str | None = None
+) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+    """The place of each row, its texts in these columns, and its label."""
+    for where, row in _checked(table, *columns, label_column).rows:
+        texts = tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in columns)
+        yield where, texts, None if label_column is None else _label(row.get(label_column), where)
 
 
 def read_texts(source: Source, *, text_column: str = "text") -> list[str]:
@@ -87,17 +101,15 @@ def iter_column(source: Source, column: str) -> Iterator[str]:
 
 def iter_rows(source: Source, columns: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The place of each row of a table, and its texts in these columns; an empty one is a BadInput."""
-    for where, row in _checked(read_table(source), *columns).rows:
-        yield where, tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in columns)
+    for where, texts, _ in _read(read_table(source), columns):
+        yield where, texts
 
 
 def iter_labelled(
     source: Source, text_columns: Sequence[str], label_column: str | None
 ) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
     """The place of each row of a table, its texts, and its label, None where there is none or no column for it."""
-    for where, row in _checked(read_table(source), *text_columns, label_column).rows:
-        texts = tuple(_text(_cell(row, column, where), f"{where}, column {column!r}") for column in text_columns)
-        yield where, texts, None if label_column is None else _label(row.get(label_column), where)
+    yield from _read(read_table(source), text_columns, label_column)
 
 
 class Held:
