@@ -83,6 +83,7 @@ class Labelled(Further):
         return how.classify(labels, slot=slot) if how else Classify(labels=labels, slot=slot)
 
     def task(self, files: ModelFiles, tokenizer: Tokenizer) -> Task:
+        """Its texts, each with its label."""
         ask, data = self.ask(slot=self.slot), self.recipe.data
         labels = [record.label or "" for record in self.records]
         examples = encode(ask, tokenizer, self.texts, length=data.length, how=data.cut, labels=labels)
@@ -121,6 +122,7 @@ class Pairs(Further):
         return Writing(task=task, length=length, cut=self.recipe.data.cut, search=search, prompt=self.plan.prompt)
 
     def task(self, files: ModelFiles, tokenizer: Tokenizer) -> Task:
+        """Its sources, each with its target."""
         writing = self.writing(files)
         examples = writing.examples(self.pairs, tokenizer)
         return Task(self.name, Fixed(examples, self.fingerprint(tokenizer)), (writing.task,))
