@@ -41,7 +41,7 @@ Symbol: TypeAlias = int | str
 
 @dataclass(frozen=True)
 class Told:
-    """What a sequence says: opinions, each once and in order, and how many pieces of it say nothing.
+    """What a sequence says: opinions in the order in which they are said, and how many pieces of it say nothing.
 
     `unended` tells whether the last of these is a piece that breaks off; the released code does not count it.
     """
@@ -107,7 +107,7 @@ class Question:
         told = [said for said in found if said is not None]
         told = told[:1] if self.once else told
         invalid = len(found) - len(told) + bool(piece)
-        return Told(tuple(sorted(set(told))), invalid, bool(piece))
+        return Told(tuple(told), invalid, bool(piece))
 
     @property
     def size(self) -> int:
