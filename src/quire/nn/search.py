@@ -20,6 +20,7 @@ from quire.core.example import Example, Ints, Passage, Vocab
 from quire.core.search import Search, Written
 from quire.nn.beam import beams
 from quire.nn.model import Model
+from quire.nn.ruled import Rule, Ruled
 from quire.nn.sampling import draw
 from quire.nn.stepwise import Stepwise
 from quire.nn.writer import Ends, Writer
@@ -52,19 +53,23 @@ def write(
     end: int | None = None,
     decode: Callable[[Sequence[int]], str] | None = None,
     numbers: Sequence[int] | None = None,
+    rules: Sequence[Rule] | None = None,
 ) -> list[Written]:
     """What the search finds for each source, in their order; who else is there does not matter.
 
     With a head on the backbone the sources are what the texts begin with (`prompts`), read causally. With a head on
     its decoder they are what the decoder looks at, and `target` of each is what its text begins with, which is often
     one token (`Example.written`). `end` is the token that ends a text. What is drawn for a source is a function of its
-    number, by default its place among the sources.
+    number, by default its place among the sources. With `rules`, one for each source, only what these allow is found.
     BadInput for a source without a token, for one that leaves no room in the model's positions, and for stop strings
     without the tokenizer's `decode`.
     """
     ends = Ends(search, end, decode)
     _check(sources, search, model)
-    return found(Stepwise(model, sources, head=head), ends, numbers=numbers) if sources else []
+    if not sources:
+        return []
+    writer: Writer = Stepwise(model, sources, head=head)
+    return found(writer if rules is None else Ruled(writer, rules), ends, numbers=numbers)
 
 
 def stream(
