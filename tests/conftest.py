@@ -20,12 +20,15 @@ from quire.core.answers import Answer, Inexpressible, Item, Span, Tree
 from quire.core.bodies import Lstm
 from quire.core.catalogue import Component, find
 from quire.core.example import Example, Passage, Vocab, World
+from quire.core.opinions import POLARITIES, Opinion
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
+from quire.core.subtasks import Question
 from quire.nn.model import Step
 from quire.noise.select import Spans
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
+from quire.objectives.point import Point
 from quire.paradigms import Paradigm
 
 torch.set_num_threads(1)
@@ -63,6 +66,7 @@ behind a hyphen is another way to set one up that contract tests try too."""
 SUITED: dict[str, dict[str, Any]] = {
     "denoise": {"decoder": 2},
     "translate": {"decoder": 1},
+    "point": {"decoder": 2},
     "plm": {"position": "relative", "embedding_norm": False},
     "simcse": {"dropout": 0.1},
 }
@@ -84,6 +88,20 @@ class Beside(Objective):
         return step.encode().sum() * 0
 
 
+class Reviewed(Objective):
+    """Asks nothing: makes of each text a review that says something about its first and its last word."""
+
+    def corrupt(self, example: Example, world: World, rng: Rng) -> Example:
+        text = Passage(example.truth[1:-1], example.starts[1:-1])
+        item = Item((text,), np.flatnonzero(text.starts & example.free[1:-1])[: world.length // 3])
+        first, last = (0, 1), (len(item.words) - 1, len(item.words))
+        polarity = POLARITIES[rng.integers(3)]
+        return Point().format(item, Question("triplet"), [Opinion(first, last, polarity)], world)
+
+    def loss(self, step: Step) -> torch.Tensor:
+        return step.encode().sum() * 0
+
+
 @pytest.fixture(scope="session")
 def member() -> Callable[[type[Component], str], Component]:
     """(kind, name) -> the component called so, with its defaults or the settings above."""
@@ -97,7 +115,11 @@ def member() -> Callable[[type[Component], str], Component]:
 @pytest.fixture(scope="session")
 def earlier() -> Callable[[str], tuple[Objective, ...]]:
     """name -> what must have asked before an objective that asks about the answers of others."""
-    before: dict[str, tuple[Objective, ...]] = {"boundary": (Mlm(select=Spans(rate=0.3)),), "translate": (Beside(),)}
+    before: dict[str, tuple[Objective, ...]] = {
+        "boundary": (Mlm(select=Spans(rate=0.3)),),
+        "translate": (Beside(),),
+        "point": (Reviewed(),),
+    }
     return lambda name: before.get(name, ())
 
 

@@ -22,7 +22,8 @@ from quire.nn.pointing import PointerScores
 from quire.nn.search import write
 from quire.nn.stepwise import Stepwise
 
-VOCAB, END, LABELS = 60, 3, ((7,), (8, 9), (10, 11, 12))
+VOCAB, TOKENS, END, LABELS = 60, 58, 3, ((7,), (8, 9), (10, 11, 12))
+"""The table has rows that no token of a text stands for."""
 BART: dict[str, object] = {"segments": 0}
 LIKE: dict[str, dict[str, object]] = {
     "BART": BART,
@@ -38,7 +39,7 @@ PLAIN = {"vocab": VOCAB, "depth": 2, "decoder": 2, "width": 24, "heads": 3, "ffn
 
 
 def made(like: str, head: str) -> Model:
-    spec = PointerHead.model_validate({"end": END, "labels": LABELS, "special": (2, 3), **HEADS[head]})
+    spec = PointerHead.model_validate({"vocab": TOKENS, "end": END, "labels": LABELS, "special": (2, 3), **HEADS[head]})
     return Model(Backbone.model_validate({**PLAIN, **LIKE[like]}), {"point": spec}, seed=5).eval()
 
 
@@ -51,12 +52,12 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 def source(length: int, *key: int) -> Ints:
     """[CLS] tokens [SEP]"""
-    return np.concatenate([[2], rng("pointing", *key).integers(5, VOCAB, size=length), [3]])
+    return np.concatenate([[2], rng("pointing", *key).integers(5, TOKENS, size=length), [3]])
 
 
 def pair(read: Ints, columns: list[int], labels: int) -> Example:
     """What is said about a text: columns, of which the decoder reads the tokens."""
-    tokens = np.array([END, *range(VOCAB, VOCAB + labels), *read])[columns]
+    tokens = np.array([END, *range(TOKENS, TOKENS + labels), *read])[columns]
     free, zeros = np.ones(len(read), dtype=bool), np.zeros(len(read), dtype=np.int64)
     target = replace(Example.written("point", tokens, start=2), answers={"point": np.array(columns)})
     return Example(read, read, free, free, zeros).recast(read, target)

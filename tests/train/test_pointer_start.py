@@ -16,7 +16,7 @@ from quire.train.start import Base, started, with_decoder
 from quire.train.weights import ModelFiles, read_model, save_model
 
 BART = BERT.model_copy(update={"segments": 0, "decoder": 2, "norm_eps": 1e-5})
-POINTER = PointerHead(end=3, labels=((5,), (6, 7)), special=(2, 3))
+POINTER = PointerHead(vocab=37, end=3, labels=((5,), (6, 7)), special=(2, 3))
 PARTS: dict[str, HeadSpec] = {"point": POINTER}
 
 

@@ -111,6 +111,8 @@ class PointerHead(Settings):
 
     kind: Literal["pointer"] = "pointer"
     of: Literal["decoder"] = "decoder"
+    vocab: Size
+    """Tokens that texts are made of; the numbers behind these stand for labels."""
     end: Count
     """The token that ends what is written."""
     labels: tuple[Annotated[tuple[Count, ...], Field(min_length=1)], ...] = ()

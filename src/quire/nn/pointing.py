@@ -52,7 +52,7 @@ class PointerScores(nn.Module):
     def __init__(self, spec: Backbone, head: PointerHead) -> None:
         super().__init__()
         width, narrow = spec.width, spec.embedding_width
-        self.spec, self.vocab = head, spec.vocab
+        self.spec = head
         self.dense = nn.Linear(width, narrow) if narrow != width else None
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.Dropout(head.dropout), nn.ReLU(), nn.Linear(width, narrow))
         self.labels = nn.Embedding(len(head.labels), narrow) if head.labels else None
@@ -65,11 +65,11 @@ class PointerScores(nn.Module):
                 self.labels.weight.copy_(torch.stack(rows))
 
     def embed(self, tokens_T: Tensor, *, table: nn.Embedding) -> Tensor:
-        """[T, E]: the vectors of tokens, and behind those of the table of labels."""
+        """[T, E]: the vectors of tokens, and of labels behind them."""
         if self.labels is None:
             return table(tokens_T)  # type: ignore[no-any-return]
-        own_T = tokens_T >= self.vocab
-        label_T = (tokens_T - self.vocab).clamp(min=0)
+        own_T = tokens_T >= self.spec.vocab
+        label_T = (tokens_T - self.spec.vocab).clamp(min=0)
         return torch.where(own_T[:, None], self.labels(label_T), table(tokens_T.masked_fill(own_T, 0)))
 
     def places(self, states_NW: Tensor, tokens_N: Tensor, lengths_S: Tensor, table: nn.Embedding) -> Places:
@@ -81,7 +81,7 @@ class PointerScores(nn.Module):
         tokens_SL, device = tokens_N[grid.index_SL], tokens_N.device
         special = torch.tensor(self.spec.special, dtype=torch.int64, device=device)
         beyond_SL = torch.arange(tokens_SL.shape[1], device=device) >= lengths_S[:, None]
-        labels = range(self.vocab, self.vocab + len(self.spec.labels))
+        labels = range(self.spec.vocab, self.spec.vocab + len(self.spec.labels))
         fixed = torch.tensor([self.spec.end, *labels], device=device)
         first_SKE = self.embed(fixed, table=table).expand(len(lengths_S), -1, -1)
         first_SK = fixed.expand(len(lengths_S), -1)
