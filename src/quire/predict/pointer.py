@@ -1,0 +1,156 @@
+"""A model that points at what reviews say: aspects, words of opinion, polarities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+
+from quire.core.answers import Inexpressible, Item
+from quire.core.config import Settings, parse
+from quire.core.errors import BadInput
+from quire.core.example import Example
+from quire.core.grammar import END, Grammar
+from quire.core.opinions import Review
+from quire.core.search import Search
+from quire.core.spec import Backbone, Size
+from quire.core.subtasks import OF_ASPECT, Question, Subtask, Told, questions
+from quire.nn.model import Model
+from quire.nn.search import write
+from quire.objectives.point import Point
+from quire.text.problems import Problem, items
+from quire.text.tokenizers import Tokenizer
+from quire.text.words import word_places
+from quire.train.start import tokenizer_of
+from quire.train.weights import ModelFiles, save_model
+
+AT_ONCE = 64
+"""Reviews answered side by side."""
+EXTRA = "pointing"
+"""Where a model folder keeps its `Pointing`."""
+
+
+class Pointing(Settings):
+    """What is asked of reviews, how much of them is read, and how answers are searched for."""
+
+    task: Point
+    length: Size
+    """Tokens of a review, special ones included, and of what is written about it."""
+    search: Search = Search(limit=64, beam=4, length_penalty=1.0)
+    """The published beam. Theirs has a limit for each data set, told from its dev and test sets among others."""
+    grammar: bool = True
+    """Whether only what is well formed is said; else, as published, what is malformed is dropped and counted."""
+
+    @model_validator(mode="after")
+    def _answers_fit(self) -> Self:
+        if self.search.limit < (least := 2 if "alsc" in self.task.subtasks else 1):
+            raise ValueError(f"search.limit {self.search.limit}: an answer and its end are {least}; raise it")
+        return self
+
+    def check_room(self, backbone: Backbone) -> None:
+        """BadInput where what is searched for is longer than the model's positions, with all that stands before it."""
+        if (needed := self.search.limit + 4) > backbone.positions:  # start, subtask, aspect
+            raise BadInput(
+                f"limit {self.search.limit}: with what stands before it {needed} tokens, and the model has "
+                f"{backbone.positions} positions; lower it"
+            )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about a review."""
+
+    review: Review
+    question: Question
+
+
+class Pointer:
+    """Model, tokenizer and plan."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, plan: Pointing) -> None:
+        plan.check_room(model.spec)
+        self.model, self.tokenizer, self.plan = model.eval(), tokenizer, plan
+        self.world = tokenizer.world(length=plan.length)
+
+    def __call__(self, text: str, *, subtask: Subtask | None = None) -> Review:
+        """The text as a review with what it says, as the first subtask asks for it, or another that was learnt.
+
+        Words are runs of letters or digits, single Han characters, and other signs. BadInput for a subtask that is
+        asked about an aspect: hand that to `told`.
+        """
+        subtask = subtask or self.plan.task.subtasks[0]
+        if subtask in OF_ASPECT:
+            raise BadInput(f"{subtask} is asked about an aspect of a review: give it to `told` with the review")
+        review = Review(text, word_places(text), (), "text")
+        (told,) = self.told([Asked(review, Question(subtask))])
+        return replace(review, opinions=told.opinions)
+
+    def asked(self, reviews: Sequence[Review], subtask: Subtask) -> list[Asked]:
+        """What a subtask asks of reviews: of those that tell about aspects, about each of these."""
+        return [Asked(review, q) for review in reviews for q in questions(subtask, review.opinions)]
+
+    def told(self, asked: Sequence[Asked]) -> list[Told]:
+        """The answers, in the order of the questions; who else is asked does not matter."""
+        posed = self._posed([one.review for one in asked])
+        order = sorted(range(len(asked)), key=lambda i: len(posed[i].passages[0]))  # equal lengths need no masks
+        found: dict[int, Told] = {}
+        for begin in range(0, len(order), AT_ONCE):
+            here = order[begin : begin + AT_ONCE]
+            found |= zip(here, self._answers([posed[i] for i in here], [asked[i].question for i in here]), strict=True)
+        return [found[i] for i in range(len(asked))]
+
+    def _answers(self, posed: Sequence[Item], asked: Sequence[Question]) -> list[Told]:
+        task, world, search = self.plan.task, self.world, self.plan.search
+        pairs = list(zip(posed, asked, strict=True))
+        prompts = [task.format(item, question, None, world) for item, question in pairs]
+        rules = [Grammar.of(q, task.columns(item, world), limit=search.limit) for item, q in pairs]
+        kept = rules if self.plan.grammar else None
+        found = write(self.model, prompts, head=task.head, search=search, end=END, rules=kept)
+        return [task.decode(*pair, one.tokens.tolist(), world) for pair, one in zip(pairs, found, strict=True)]
+
+    def examples(self, asked: Sequence[Asked]) -> tuple[list[Example], list[str]]:
+        """What is learnt from, and for each question whose answer cannot be pointed at, its place and why."""
+        learnt, lost = list[Example](), list[str]()
+        for one, item in zip(asked, self._posed([one.review for one in asked]), strict=True):
+            try:
+                learnt.append(self.plan.task.format(item, one.question, one.review.opinions, self.world))
+            except Inexpressible as why:
+                lost.append(f"{one.review.where}: {why}")
+        return learnt, lost
+
+    def _posed(self, reviews: Sequence[Review]) -> list[Item]:
+        for review in reviews:
+            if (fault := review.fault()) is not None:
+                raise BadInput(f"{review.where}: {fault}")
+        return items([Problem((r.text,), None, r.where, r.places) for r in reviews], self.tokenizer)
+
+    def save(self, folder: Path, *, card: str = "") -> None:
+        """Write a model folder that `Pointer.of` opens."""
+        save_model(
+            folder,
+            backbone=self.model.spec,
+            heads=self.model.head_specs,
+            state=self.model.state_dict(),
+            labels=None,
+            tokenizer_saver=self.tokenizer.save,
+            vocab=self.tokenizer.vocab,
+            card=card,
+            extra={EXTRA: self.plan.model_dump(mode="json")},
+        )
+
+    @classmethod
+    def of(cls, folder: Path, files: ModelFiles) -> Pointer:
+        """What a model folder holds; BadInput where it does not fit what it says of itself."""
+        plan = parse(Pointing, files.extra[EXTRA], where=f"{folder}: {EXTRA}")
+        tokenizer = tokenizer_of(folder, files.backbone)
+        parts = plan.task.parts(files.backbone, tokenizer.world(length=plan.length))
+        if {slot: files.heads.get(slot) for slot in parts} != parts:
+            raise BadInput(
+                f"{folder}: {EXTRA}: the head {plan.task.head!r} is not what it needs; write the folder again"
+            )
+        model = Model(files.backbone, {slot: files.heads[slot] for slot in parts})
+        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        return cls(model, tokenizer, plan)
