@@ -15,6 +15,7 @@ from quire.text.cut import Cut
 from quire.text.joined import Pair, joined, parts
 from quire.text.problems import Problem
 from quire.text.tokenizers import Tokenizer
+from quire.train.evaluate import predict
 
 WORDS = ("the", "lamp", "broke", "after", "two", "days")
 TASK = Classify(labels=("no", "yes"))
@@ -59,6 +60,21 @@ def test_what_is_read_is_what_the_paradigm_reads(first: str, second: str, alone:
         for field in ("tokens", "segments", "truth", "starts", "free"):
             np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
         np.testing.assert_array_equal(one.answers["classify"], other.answers["classify"])
+
+
+def test_a_body_with_one_segment_has_both_texts_in_it() -> None:
+    """RoBERTa's: as a body of two would read whose vectors are the same."""
+    spec = SPEC.model_copy(update={"init_std": 0.5})
+    two = Model(spec, TASK.parts(spec, World(TOKENIZER.vocab)), seed=3).eval()
+    one = Model(spec.model_copy(update={"segments": 1}), two.head_specs).eval()
+    state, name = two.state_dict(), "backbone.embeddings.segments.weight"
+    one.load_state_dict({**state, name: state[name][:1]})
+    examples = encode(TASK, TOKENIZER, [Pair("the lamp", "two days")], length=12, how="head")
+    apart = predict(two, TASK, examples)
+    state[name][1] = state[name][0]
+    two.load_state_dict(state)
+    np.testing.assert_array_equal(predict(one, TASK, examples), predict(two, TASK, examples))
+    assert not np.allclose(apart, predict(two, TASK, examples), atol=1e-3)
 
 
 @given(st.lists(texts, min_size=1, max_size=2))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
@@ -51,7 +52,8 @@ class Embeddings(nn.Module):
         if self.sinusoidal:
             x_NE = x_NE + sinusoids(positions_N, width=x_NE.shape[-1])
         if self.segments is not None:
-            x_NE = x_NE + self.segments(segments_N)
+            only = self.segments.num_embeddings == 1  # RoBERTa's, of both texts of a pair
+            x_NE = x_NE + self.segments(torch.zeros_like(segments_N) if only else segments_N)
         if self.languages is not None:  # the first, where none is told
             x_NE = x_NE + (self.languages.weight[0] if languages_N is None else self.languages(languages_N))
         embedded: Tensor = self.dropout(self.norm(x_NE))
