@@ -55,6 +55,24 @@ def test_a_run_folder_holds_what_the_readme_says(done: Path) -> None:
     assert "No dev or test text is in the corpus" in (done / "report.html").read_text(encoding="utf-8")
 
 
+def test_every_arm_of_a_job_of_pairs_reads_and_keeps_pairs(files: Path, tmp_path: Path) -> None:
+    rows = [row.rsplit(",", 1) for row in (files / "reviews.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    lines = ["text,other,label", *(f"{text},it was so,{label}" for text, label in rows)]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
+    out = tmp_path / "run"
+    given: dict[str, Any] = {**QUICK, "budget": "2steps", "seeds": 1}
+    base = str(files / "base")
+    outcome = adapt(tmp_path / "pairs.csv", out=out, pair_column="other", base=base, changes=SMALL, **given)
+    assert [arm.name for arm in outcome.study.arms][:5] == ["majority", "tfidf", "features", "finetuned", "adapted"]
+    model = quire.load(out)
+    assert model.pairs
+    assert model(quire.Pair("a great phone", "it was so")).label in ("good", "bad")
+    dev = held_out(out)
+    assert all(isinstance(text, quire.Pair) for text in dev.texts)
+    assert "quire predict" in (page := outcome.report.read_text(encoding="utf-8"))
+    assert "another" in page
+
+
 def test_dev_selects_and_test_is_reported_for_that_arm(done: Path) -> None:
     study = Study.from_json((done / "results.json").read_text(encoding="utf-8"))
     means = {arm.name: np.mean(arm.dev) for arm in study.arms if arm.name != "int8"}

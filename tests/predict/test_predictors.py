@@ -98,6 +98,26 @@ def test_saved_and_loaded_it_answers_the_same(predictor: Predictor, tmp_path: Pa
     assert np.array_equal(quire.load(tmp_path / "again").probabilities(TEXTS), predictor.probabilities(TEXTS))
 
 
+def test_that_it_labels_pairs_is_kept(predictor: Predictor, tmp_path: Path) -> None:
+    pair = quire.Pair(GOOD, BAD)
+    assert predictor.pairs is False
+    predictor(GOOD)
+    with pytest.raises(BadInput, match="text 1: the model labels single texts"):
+        predictor([pair])
+    try:
+        predictor.pairs = True  # as whoever has trained it says
+        predictor.save(tmp_path / "m")
+    finally:
+        predictor.pairs = False  # others use it too
+    loaded = quire.load(tmp_path / "m")
+    assert loaded.pairs is True
+    assert len(loaded([pair, pair])) == 2
+    with pytest.raises(BadInput, match=r"text 2: the model labels pairs: give quire\.Pair\(first, second\)"):
+        loaded([pair, GOOD])
+    loaded.save(tmp_path / "again")
+    assert quire.load(tmp_path / "again").pairs is True
+
+
 @pytest.mark.parametrize(
     "task",
     [

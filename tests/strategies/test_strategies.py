@@ -11,11 +11,13 @@ from quire.adapt import measure
 from quire.adapt.rates import OTHERS, for_arms, rates_of, tried
 from quire.core.errors import BadInput, Stopped
 from quire.core.random import rng
+from quire.predict import load
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
 from quire.strategies import compare_strategies
 from quire.strategies.job import Tuning, in_words
 from quire.strategies.settings import chosen
+from quire.text.joined import Pair
 from quire.train.signals import StopRequest
 from quire.tuning.full import Full
 from quire.tuning.lora import Lora
@@ -196,3 +198,14 @@ def test_rates_are_for_all_or_arm_by_arm() -> None:
         rates_of("fast")
     with pytest.raises(BadInput, match="--rates: no arm is called 'loar'; did you mean 'lora'"):
         for_arms(rates_of("loar=1e-3"), ["full", "lora"])
+
+
+def test_strategies_are_compared_on_pairs(person: Path, tmp_path: Path) -> None:
+    rows = [row.rsplit(",", 1) for row in (person / "reviews.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    lines = ["text,other,label", *(f"the phone was,{text},{label}" for text, label in rows)]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
+    given: dict[str, Any] = {"seeds": 1, "changes": SMALL, "base": str(person / "base/model"), "pair_column": "other"}
+    compare_strategies(["vote", "lora"], task=tmp_path / "pairs.csv", out=tmp_path / "run", **given)
+    model = load(tmp_path / "run")
+    assert model.pairs
+    assert model(Pair("the phone was", "really great")).label in ("bad", "good")

@@ -31,6 +31,7 @@ def adapt(
     test: Source | None = None,
     corpus: Sequence[Source] = (),
     text_column: str = "text",
+    pair_column: str | None = None,
     label_column: str = "label",
     base: str | None = None,
     recipe: str | Path | None = None,
@@ -49,13 +50,15 @@ def adapt(
 ) -> Outcome:
     """Compare ways to a classifier under one budget and keep the best; `out` becomes the run folder.
 
-    A source is a path (CSV, TSV, JSONL, Parquet, plain text), `-`, or a `datasets.Dataset`. `base` is an embedded
+    A source is a path (CSV, TSV, JSONL, Parquet, plain text), `-`, or a `datasets.Dataset`; texts are pairs where there
+    is a `pair_column`. `base` is an embedded
     base, a model folder, or "none" to train from scratch. `budget` is time for the whole job ("5m") or training for
     each arm and seed ("300steps", "200ktokens"). `track` also writes TensorBoard events. A folder with the
     same settings goes on where it was stopped; one with others is a BadInput. `quire.adapt.job` tells the order of
     things.
     """
-    given = Given.of(train, dev=dev, test=test, corpus=corpus, text_column=text_column, label_column=label_column)
+    columns = {"text_column": text_column, "label_column": label_column}
+    given = Given.of(train, dev=dev, test=test, corpus=corpus, pair_column=pair_column, **columns)
     settings = parse(
         AdaptSettings,
         {

@@ -84,16 +84,17 @@ def study(
         leaked=task.audit.leaked,
         pretraining=pretraining,
         quantisation=quantisation,
-        usage=_usage(bench.folder),
+        usage=_usage(bench.folder, pairs=task.pairs),
     )
     return gathered.with_texts(task.test.texts)
 
 
-def _usage(folder: Path) -> dict[str, str]:
+def _usage(folder: Path, *, pairs: bool) -> dict[str, str]:
     """How to use what is deployed."""
+    words, one = ("'a text' 'another'", "quire.Pair('a text', 'another')") if pairs else ("'a text'", "'a text'")
     return {
-        "Command line": f"quire predict {shlex.quote(str(folder))} 'a text'",
-        "Python": f"import quire\nquire.load({str(folder)!r})('a text').label",
+        "Command line": f"quire predict {shlex.quote(str(folder))} {words}",
+        "Python": f"import quire\nquire.load({str(folder)!r})({one}).label",
     }
 
 

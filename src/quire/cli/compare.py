@@ -18,7 +18,7 @@ SHARED = ("task", "out", "text_column", "label_column", "seeds", "seed", "metric
 """Options of every comparison."""
 TAKES: Mapping[str, tuple[str, ...]] = {
     "arms": ("dev", "test", "labels", "corpus", "budget", "size", "length", "batch", "lr", "vocab"),
-    "strategies": ("dev", "test", "labels", "base", "rates", "changes"),
+    "strategies": ("dev", "test", "labels", "base", "rates", "changes", "pair_column"),
     "paradigms": (
         *("dev", "test", "labels", "base", "rates", "budget", "length", "batch", "lr"),
         *("epochs", "layout", "pair_column", "changes", "cut"),
@@ -201,7 +201,7 @@ def _strategies(given: Mapping[str, Any], progress: "Progress", stop: "StopReque
     outcomes = compare_strategies(
         _names(given["strategies"]),
         task=given["task"][0],
-        **_taken(given, "dev", "test", "base", "changes"),
+        **_taken(given, "dev", "test", "base", "changes", "pair_column"),
         rates=rates_of(given["rates"]),
         per_class=labels_of(given["labels"]),
         metric=_of_labels(given["metric"]),

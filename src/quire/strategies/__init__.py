@@ -31,6 +31,7 @@ def compare_strategies(
     dev: Source | None = None,
     test: Source | None = None,
     text_column: str = "text",
+    pair_column: str | None = None,
     label_column: str = "label",
     base: str | None = None,
     recipe: str | Path = "minilm-adapt",
@@ -49,13 +50,15 @@ def compare_strategies(
 
     A strategy is its name, for the published settings, or a YAML file; `full` is that of the recipe. With `rates`, for
     all or by name, the learning rate of each is chosen among them on dev. `per_class` gives a study for each number of
-    labels a class, None for all of them. A folder with the same settings goes on where it was stopped.
+    labels a class, None for all of them. Texts are pairs where there is a `pair_column`. A folder with the same
+    settings goes on where it was stopped.
     """
     found = load(recipe, changes=[*changes, *([f"base={base}"] if base else [])])
     if found.finetune is None:
         raise BadInput(f"recipe {recipe}: has no `finetune` section, which says how labels are learnt")
     arms = chosen(strategies, full=found.finetune.strategy)
-    given = Given.of(task, dev=dev, test=test, corpus=(), text_column=text_column, label_column=label_column)
+    columns = {"text_column": text_column, "label_column": label_column}
+    given = Given.of(task, dev=dev, test=test, corpus=(), pair_column=pair_column, **columns)
     settings = parse(
         StrategySettings,
         {
