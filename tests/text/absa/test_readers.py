@@ -124,3 +124,18 @@ def test_what_nobody_annotated_can_be_asked(tmp_path: Path) -> None:
     path.write_text('{"text": "good food"}\n', encoding="utf-8")
     [review] = read_reviews(path, answered=False)
     assert review.opinions == ()
+
+
+def test_the_sign_of_one_format_in_a_text_of_another_misleads_nobody(tmp_path: Path) -> None:
+    for content in ('{"text": "four stars #### [1]", "opinions": []}', samples.PENG.replace("\n", " ")):
+        content = content.replace('"raw_words": "dear', '"raw_words": "#### dear')
+        assert reviews(tmp_path, content)[0].words[0] in ("four", "dear")
+    for sentence in ("[ dear ] {wine}", "{ dear ] [wine}"):
+        [review] = reviews(tmp_path, f"{sentence}####[([3], [1], 'NEG')]\n")
+        assert told(review) == [(review.words[3], "dear", "negative", None)]
+
+
+def test_the_encoding_that_xml_declares_is_passed_over(tmp_path: Path) -> None:
+    """It was read as UTF-8 already."""
+    content = samples.SEMEVAL15.replace("UTF-8", "ISO-8859-1").replace("I am Ann.", "Crème brûlée")
+    assert reviews(tmp_path, content)[1].words == ("Crème", "brûlée")

@@ -65,6 +65,7 @@ REFUSED = [
     (samples.ASTE.replace("'NEG'", "'BAD'"), "'BAD' is not known"),
     (samples.ASTE.replace("[0], 'NEG'", "[0]"), r":2: \(\[1\], \[0\]\) is not \(\[words\], \[words\], polarity\)"),
     (samples.ASTE.replace("'NEG')]", "'NEG')"), ":2: no list behind ####"),
+    (samples.ASTE.replace("[([4", "[{[]}, ([4"), ":2: no list behind ####"),
     (samples.ASTE + "and no more\n", ":3: no list behind ####"),
     (samples.ASTE.replace("nothing here", " "), ":1: an empty review"),
     ("good food####[['food', 'positive', 'good']]", ":1: .* is not .aspect, category, polarity, opinion."),

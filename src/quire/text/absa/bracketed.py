@@ -60,12 +60,17 @@ def read_asqp(content: str, name: str) -> list[Review]:
 
 
 def first_opinion(line: str) -> Any:
-    """What stands first in the list of a line, or None where that is no list of Python."""
+    """What stands first in the list of a line, or None where there is nothing."""
+    return next(iter(_listed(line.partition(PARTED)[2]) or ()), None)
+
+
+def _listed(told: str) -> list[Any] | None:
+    """None for what is no list of Python."""
     try:
-        told = ast.literal_eval(line.partition(PARTED)[2].strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        found = ast.literal_eval(told.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    return told[0] if isinstance(told, list) and told else None
+    return found if isinstance(found, list) else None
 
 
 def _read(content: str, name: str, opinion: Callable[[Any, Review], Opinion | None]) -> list[Review]:
@@ -74,14 +79,10 @@ def _read(content: str, name: str, opinion: Callable[[Any, Review], Opinion | No
         if not line.strip():
             continue
         where = f"{name}:{number}"
-        sentence, parted, told = line.partition(PARTED)
+        sentence, _, told = line.partition(PARTED)
         if not sentence.strip():
             raise BadInput(f"{where}: an empty review; remove it")
-        try:
-            said = ast.literal_eval(told.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            said = None
-        if not parted or not isinstance(said, list):
+        if (said := _listed(told)) is None:
             raise BadInput(f"{where}: no list behind {PARTED}; mend the line")
         bare = Review.of_words(sentence.split(), (), where)
         found = [opinion(one, bare) for one in said]

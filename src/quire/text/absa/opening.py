@@ -91,16 +91,17 @@ def _format(content: str) -> str | None:
     head = lines[0].lstrip() if lines else ""
     if head.startswith("<"):
         return "semeval"
-    if lines and bracketed.PARTED in lines[0]:
+    keys = _first_object(content) if head.startswith(("[", "{")) else {}
+    if "words" in keys:
+        return "bartabsa"
+    if bracketed.PARTED in head and "text" not in keys:  # a text in JSON may hold the sign too
         first = next(filter(None, map(bracketed.first_opinion, lines)), None)
         return "aste" if isinstance(first, tuple) else "asqp"
-    if head.startswith("["):
-        return "bartabsa" if "words" in _first_object(content) else "sentihood"
-    return "own" if head.startswith("{") else None
+    return {"[": "sentihood", "{": "own"}.get(head[:1])
 
 
 def _first_object(content: str) -> Mapping[str, Any]:
-    """Of a list in JSON; empty where there is none."""
+    """Of a list or of lines in JSON; empty where there is none."""
     try:
         first, _ = json.JSONDecoder().raw_decode(content, content.index("{"))
     except (ValueError, RecursionError):

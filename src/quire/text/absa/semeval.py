@@ -29,7 +29,7 @@ def read(content: str, name: str) -> list[Review]:
     BadInput for what is no such XML, a sentence without text, and a term that does not stand where it is said to.
     """
     try:
-        root = ElementTree.fromstring(content.removeprefix("\ufeff").encode())
+        root = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise BadInput(f"{name}: not readable as XML: {error}") from None
     widened: list[str] = []
