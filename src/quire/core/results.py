@@ -116,6 +116,8 @@ class Arm(Settings):
     parameters: int = 0
     trainable: int | None = None
     """How many numbers learnt, where that is compared."""
+    rate: float | None = None
+    """The learning rate, where arms may differ in it."""
     bytes: int = 0
     """Size on disk of what must be deployed."""
     latency: tuple[Latency, ...] = ()

@@ -163,6 +163,6 @@ def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> 
         budget=f"{tunings[0].steps:,} updates for each strategy and seed, and for each member of several, on {labels}",
         pretraining=None,
     )
-    learnt = {tuning.name: tuning.trainable() for tuning in tunings}
-    arms = tuple(arm.model_copy(update={"trainable": learnt.get(arm.name)}) for arm in gathered.arms)
+    learnt = {tuning.name: {"trainable": tuning.trainable(), "rate": tuning.rate} for tuning in tunings}
+    arms = tuple(arm.model_copy(update=learnt.get(arm.name, {})) for arm in gathered.arms)
     return concluded(folder, gathered.model_copy(update={"arms": arms}), trained)

@@ -1,0 +1,56 @@
+"""How much of each study is done, and where."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quire.train.progress import Progress, Silent
+from quire.train.signals import StopRequest
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Numbers of texts are those that are drawn; everything else is the same for all arms of a study."""
+
+    base: str = "minilm"
+    seeds: int = 3
+    batch: int = 8
+    strategies_per_class: tuple[tuple[int | None, ...], ...] = ((16, 64, 256), (None,))
+    """Labels a class of study 1, of which there are two; a run each, so that the long one can wait."""
+    tuned_on: int = 64
+    """Labels a class with which study 1 chooses rates."""
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    further: int = 300
+    """Updates on the training texts, of 32 each."""
+    dev: int = 300
+    paradigms_per_class: tuple[int | None, ...] = (8, 32, 128, None)
+    paradigm_rates: tuple[float, ...] = (1e-4, 3e-4)
+    short_tested: int | None = None
+    """Short texts to judge on: all."""
+    reviews: int = 600
+    """Long reviews to learn from."""
+    tested: int = 1_000
+    """Long reviews, and sentences of structures, to judge on."""
+    sentences: int = 1_000
+    """Sentences with chunks or names to learn from, and twice as many with trees."""
+    budget: str = "100ktokens"
+    """Of every run that learns names or chunks: a question for each kind reads a sentence several times."""
+    mixed: int = 800
+    """Texts of each task of the mix."""
+    length: int = 128
+
+
+FULL = Scale()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a study is handed: its folder, where it goes on, and who is told."""
+
+    home: Path
+    scale: Scale = FULL
+    progress: Progress = field(default_factory=Silent)
+    stop: StopRequest = field(default_factory=StopRequest)
+
+    @property
+    def files(self) -> Path:
+        return self.home / "files"

@@ -1,0 +1,55 @@
+"""Study 1: SST-2 sentences at few labels and at all, strategies side by side."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from benchmarks.transfer.files import component, sst2
+from benchmarks.transfer.scale import Work
+from benchmarks.transfer.show import table
+from quire.strategies import compare_strategies
+
+SINGLE = ("full", "head", "lora", "houlsby", "pfeiffer", "pals", "sda", "sdv", "self_ensemble")
+TOGETHER = ("further", "vote", "average")
+"""What is made of several fits or stages: each fit at the rate of `full`."""
+PUBLISHED: Mapping[str, str] = {
+    "full": "IMDb 94.2 (BERT; Xu et al. 2020); GLUE 80.4 (BERT-large; Houlsby et al. 2019)",
+    "lora": "GLUE 87.2 beside 86.4 of full (RoBERTa-base; Hu et al. 2021)",
+    "houlsby": "GLUE 80.0 beside 80.4 of full",
+    "pals": "GLUE 80.4 beside 79.9 of a shared network (Stickland and Murray 2019)",
+    "sda": "IMDb 94.7",
+    "sdv": "IMDb 94.7",
+    "self_ensemble": "IMDb 94.2",
+    "vote": "IMDb 94.4",
+    "average": "IMDb 94.3",
+    "further": "IMDb 95.6 beside 94.6 of full (BERT; Sun et al. 2019)",
+}
+
+
+def run(work: Work) -> Iterator[str]:
+    """Rates first, chosen on dev at one number of labels; then all numbers of labels, with these."""
+    scale, paths = work.scale, sst2(work.files, dev=work.scale.dev, test=work.scale.short_tested)
+    compared = partial(
+        compare_strategies,
+        task=paths["train"],
+        dev=paths["dev"],
+        test=paths["test"],
+        base=scale.base,
+        changes=("finetune.epochs=1", f"finetune.train.batch={scale.batch}", f"data.length={scale.length}"),
+        progress=work.progress,
+        stop=work.stop,
+    )
+    [tuned] = compared(SINGLE, out=work.home / "rates", rates=scale.rates, per_class=(scale.tuned_on,), seeds=1)
+    rates = {arm.name: (arm.rate,) for arm in tuned.study.arms if arm.rate}
+    rates |= dict.fromkeys(TOGETHER, rates["full"])
+    stage = {"further": {"steps": scale.further, "over": {"full": {"layer_decay": 0.9}}}}
+    further = component(work.files / "further.yaml", stage)
+    yield "Rates: " + ", ".join(f"{name} {rate:g}" for name, (rate,) in rates.items()) + ".\n"
+    for few in scale.strategies_per_class:
+        home = work.home / f"labels-{'-'.join(map(str, few))}"
+        outcomes = compared(
+            (*SINGLE, further, "vote", "average"), out=home, rates=rates, per_class=few, seeds=scale.seeds
+        )
+        for labels, outcome in zip(few, outcomes, strict=True):
+            told = "all labels" if labels is None else f"{2 * labels} labels"
+            yield f"**{told}**\n"
+            yield "\n".join(table(outcome.study, against="full", published=PUBLISHED)) + "\n"
