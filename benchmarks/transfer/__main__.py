@@ -13,7 +13,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.transfer import paradigms, strategies
+from benchmarks.transfer import long_texts, paradigms, sharing, strategies, structures
 from benchmarks.transfer.scale import Work
 from quire.core.errors import QuireError
 from quire.train.progress import shown
@@ -23,6 +23,9 @@ Study = Callable[[Work], Iterator[str]]
 STUDIES: Mapping[str, Study] = {
     "strategies": strategies.run,
     "paradigms": paradigms.run,
+    "long-texts": long_texts.run,
+    "structures": structures.run,
+    "sharing": sharing.run,
 }
 
 

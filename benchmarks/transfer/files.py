@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from quire import data
+from quire import data, recipe
 from quire.core.random import rng
 from quire.text.glue import read_glue
 from quire.text.records import Record
@@ -56,6 +56,11 @@ def component(path: Path, data: Mapping[str, Any]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
     return str(path)
+
+
+def recipe_file(path: Path, changes: Sequence[str]) -> str:
+    """The recipe of `quire adapt` with these changes as a YAML file; its path."""
+    return component(path, recipe.load("minilm-adapt", changes=[*changes]).model_dump(mode="json"))
 
 
 def sst2(folder: Path, *, train: int | None = None, dev: int = 300, test: int | None = None) -> dict[str, str]:

@@ -34,8 +34,11 @@ class Scale:
     """Sentences with chunks or names to learn from, and twice as many with trees."""
     budget: str = "100ktokens"
     """Of every run that learns names or chunks: a question for each kind reads a sentence several times."""
-    mixed: int = 800
-    """Texts of each task of the mix."""
+    structure_rates: tuple[float, ...] = (3e-4, 1e-3)
+    passes: int = 2
+    """Over the labels of studies 3 and 5, and over trees."""
+    mixed: float = 0.15
+    """The share of each task's labels that the mix has, so that tasks keep their proportions."""
     length: int = 128
 
 

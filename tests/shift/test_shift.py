@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from quire.adapt.job import Outcome
 from quire.cli import app
+from quire.core.config import read_yaml
 from quire.core.errors import BadInput, Stopped
 from quire.predict import load_solver
 from quire.shift import compare_paradigms
+from quire.train.folder import RECIPE
 
 After = Callable[[int], dict[str, Any]]
 
@@ -83,6 +85,44 @@ def test_a_stopped_comparison_goes_on_to_the_same_results(person: Path, tmp_path
 def test_rates_are_chosen_on_dev_with_the_first_seed(person: Path, tmp_path: Path) -> None:
     [found] = run(person, tmp_path / "run", "reviews.csv", "class", "mrc", rates=(1e-2, 1e-9), seeds=1, epochs=16)
     assert all("rate 0.01" in arm.how for arm in found.study.arms)
+
+
+def test_a_form_may_say_how_it_is_learnt(person: Path, tmp_path: Path) -> None:
+    for name, how in (("whole", "cut: windows"), ("tail", "cut: tail"), ("small", "strategy: lora")):
+        (tmp_path / f"{name}.yaml").write_text(f"class: {{}}\nhow: {{{how}}}\n")
+    names = [str(tmp_path / f"{name}.yaml") for name in ("whole", "tail", "small")]
+    rows = [f"{'the ' * 30}{word},{label}" for word, label in (("awful", "bad"), ("great", "good")) for _ in range(40)]
+    rows = [f"{number} {row}" for number, row in enumerate(rows)]
+    (tmp_path / "long.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    [found] = run(tmp_path, tmp_path / "run", "long.csv", "class", *names, length=10, base=str(person / "base"))
+    dev = {arm.name: max(arm.dev) for arm in found.study.arms}
+    assert dev["tail"] == dev["whole"] == 1 > dev["class"], "what tells stands at the end"
+    sizes = {arm.name: arm.parameters for arm in found.study.arms}
+    assert sizes["small"] == sizes["class"], "an update of low rank is merged"
+
+
+def test_set_changes_how_all_learn(person: Path, tmp_path: Path) -> None:
+    changes = ("strategy={head: {}}", "train.warmup=3")
+    run(person, tmp_path / "run", "reviews.csv", "class", "matching", seeds=1, epochs=1, changes=changes)
+    written = read_yaml(tmp_path / "run" / RECIPE)["how"]
+    assert (written["strategy"], written["train"]["warmup"]) == ({"head": {}}, 3)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("class: {}\nmrc: {}", r"odd.yaml: expected one paradigm with its fields"),
+        ("class: {}\nhow: {epochs: 9}", r"odd.yaml: how.epochs is no form's own; known: cut, head_steps"),
+        ("class: {}\nhow: {cut: middle}", r"paradigm odd: how.cut: Input should be"),
+        ("match: {}\nhow: {cut: windows}", r"cut windows: match reads a text in one piece"),
+    ],
+)
+def test_a_form_that_cannot_be_is_one_line(person: Path, tmp_path: Path, written: str, message: str) -> None:
+    (tmp_path / "odd.yaml").write_text(written)
+    with pytest.raises(BadInput, match=message) as error:
+        run(person, tmp_path / "run", "reviews.csv", "class", str(tmp_path / "odd.yaml"))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

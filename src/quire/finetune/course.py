@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,16 @@ class Learnt:
     """That a problem makes, on the average."""
 
 
+@dataclass(frozen=True)
+class Commons:
+    """What is learnt once for several runs: heads over the vocabulary, from the text of all training problems."""
+
+    asked: Asked
+    folder: Path
+    runs: int
+    """That share what it cost."""
+
+
 @dataclass
 class Course:
     """The data, the base and the way."""
@@ -75,6 +86,8 @@ class Course:
     progress: Progress = field(default_factory=Silent)
     stop: StopRequest | None = None
     track: bool = False
+    commons: Commons | None = None
+    """What several runs have in common, where this is one of them."""
     metric: str = ""
     """What decides; without, the first of the task."""
     began: float = field(default_factory=time.perf_counter)
@@ -123,7 +136,7 @@ class Course:
         `updates` may change how many there are, from the job and those of the epochs. A batch counts problems: where
         one makes several examples, an update has them all.
         """
-        files, before = self._with_heads(paradigm, folder / "heads", title)
+        files, before = self._with_heads(paradigm, self.commons.folder if self.commons else folder / "heads", title)
         solver = self.begun(paradigm, files, seed=seed)
         examples, lost = solver.examples(self.asked.train)
         if not examples:
@@ -172,16 +185,23 @@ class Course:
         objective = Mlm(slot=slot)
         model = started(files, {slot: head}, seed=0)
         plan = TrainPlan(steps=self.how.head_steps, batch=32, lr=1e-3, checkpoint_every=100, keep=1)
-        told = f"{fingerprint(self.asked.train)}/{self.base.tokenizer.fingerprint}/{self.how.length}/text"
+        told = f"{fingerprint(self._read)}/{self.base.tokenizer.fingerprint}/{self.how.length}/text"
+        folder /= f"{slot}-{hashlib.sha256(f'{told}/{head!r}/{plan!r}'.encode()).hexdigest()[:12]}"
         job = Job(Fixed(self._texts, told), (objective,), world, plan, Head())
-        title = f"{title}: a head over the vocabulary"
+        title = f"{'All' if self.commons else title}: a head over the vocabulary"
         log = fit(model, job, folder=folder, title=title, progress=self.progress, stop=self.stop)
         state = {**files.state, **model.state_dict()}
-        return replace(files, heads={**files.heads, slot: head}, state=state), cost_of(log)
+        cost = cost_of(log).shared(self.commons.runs if self.commons else 1)
+        return replace(files, heads={**files.heads, slot: head}, state=state), cost
+
+    @property
+    def _read(self) -> Sequence[Problem]:
+        """The problems whose text a head over the vocabulary learns from."""
+        return self.commons.asked.train if self.commons else self.asked.train
 
     @cached_property
     def _texts(self) -> list[Example]:
         """The training texts as they stand, for masked language modelling."""
         vocab, room = self.base.tokenizer.vocab, self.how.length - 2
-        found = [passage for item in items(self.asked.train, self.base.tokenizer) for passage in item.passages]
+        found = [passage for item in items(self._read, self.base.tokenizer) for passage in item.passages]
         return [Example.of(vocab, passage[:room]) for passage in found if len(passage)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -83,15 +84,25 @@ def task_told(train: str, given: str, task: Task | None, layout: str | None) -> 
     return told or by_name.get(given, "label")
 
 
-def how(*, epochs: int, batch: int, lr: float, length: int, cut: Cut, changes: Sequence[str] = ()) -> Mapping[str, Any]:
-    """How a task is learnt, as `How` reads it, with `a.b=value` changes: layers near the head learn faster, as in
-    `quire adapt`."""
+def how(
+    *,
+    epochs: int,
+    batch: int,
+    lr: float,
+    length: int,
+    cut: Cut,
+    own: Mapping[str, Any] = MappingProxyType({}),
+    changes: Sequence[str] = (),
+) -> Mapping[str, Any]:
+    """How a task is learnt, as `How` reads it: layers near the head learn faster, as in `quire adapt`; then what is a
+    form's `own`, and `a.b=value` changes."""
     plain = {
         "train": {"steps": 1, "batch": batch, "lr": lr, "checkpoint_every": 200, "keep": 1},
         "strategy": {"full": {"layer_decay": 0.9}},
         "epochs": epochs,
         "length": length,
         "cut": cut,
+        **own,
     }
     changed: Mapping[str, Any] = override(plain, [*changes])
     return changed
@@ -123,21 +134,21 @@ def solve(
     """Learn to answer the problems of `train` in a paradigm; `out` becomes the run folder.
 
     `paradigm` is the survey's name (class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm), the component's own, or a
-    YAML file with its fields. What is asked for, the `task`, and how files are laid out is told by their names, or
-    said. Layers near the head learn faster (decay 0.9 a layer), as in `quire adapt`; `changes` set other fields of
-    `quire.finetune.course.How`, such as "strategy={lora: {rank: 16}}" or "train.warmup=50". A folder of the same run
-    goes on where it was stopped; BadInput for one of another run.
+    YAML file with its fields and perhaps `how` it is learnt. What is asked for, the `task`, and how files are laid out
+    is told by their names, or said. Layers near the head learn faster (decay 0.9 a layer), as in `quire adapt`;
+    `changes` set other fields of `quire.finetune.course.How`, such as "strategy={lora: {rank: 16}}" or
+    "train.warmup=50". A folder of the same run goes on where it was stopped; BadInput for one of another run.
     """
     what = task_told(str(train), paradigm, task, layout)
-    name, fields = named(paradigm, what)
+    form = named(paradigm, what)
     columns = {"text_column": text_column, "pair_column": pair_column, "label_column": label_column}
     data = {
         **{split: str(path) for split, path in (("train", train), ("dev", dev), ("test", test)) if path is not None},
         "layout": {"task": what, "name": layout, **columns},
         "base": base,
-        "paradigm": name,
-        "fields": fields,
-        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut, changes=changes),
+        "paradigm": form.name,
+        "fields": form.fields,
+        "how": how(epochs=epochs, batch=batch, lr=lr, length=length, cut=cut, own=form.how, changes=changes),
         "seed": seed,
     }
     settings = parse(SolveSettings, data, where="finetune")
@@ -147,7 +158,7 @@ def solve(
         if (folder / RESULTS).exists():
             return parse(Solved, read_json(folder / RESULTS), where=str(folder / RESULTS))
         course = Course(read, Base.load(base), settings.how, progress, stop)
-        asks = built(name, fields, read.facts, where=f"paradigm {name}")
+        asks = built(form.name, form.fields, read.facts, where=f"paradigm {form.name}")
         course.begun(asks, course.base.files, seed=seed)  # what cannot be learnt is refused before anything stands
     for note in read.notes:
         progress.say(note)

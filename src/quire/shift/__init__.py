@@ -13,10 +13,10 @@ from quire.core.answers import Task
 from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
 from quire.core.results import Measure
-from quire.finetune.course import Course
+from quire.finetune.course import Commons, Course
 from quire.finetune.solving import how, task_told
 from quire.marking import DECIDABLE
-from quire.shift.job import Contest, execute
+from quire.shift.job import COMMONS, Contest, execute
 from quire.shift.settings import ShiftSettings, chosen
 from quire.text.asked import asked
 from quire.text.cut import Cut
@@ -61,10 +61,11 @@ def compare_paradigms(
     """Let each paradigm learn the problems of `train` from one base, and judge on test which answers best.
 
     A paradigm is the survey's name (class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm), the component's own, or a
-    YAML file with its fields. All make as many updates on the same problems, or spend one `budget` ("500steps",
-    "200ktokens"). `changes` are as for `quire.finetune.solve`; `rates` are for all or by name, chosen on dev. `few`
-    gives a study for each number of labels a class (None for all), where every seed draws its own and a dev set as
-    large. A folder with the same settings goes on where it was stopped.
+    YAML file with its fields, which may also say `how` it is learnt (`how: {cut: windows}`). All make as many updates
+    on the same problems, or spend one `budget` ("500steps", "200ktokens"). `changes` are as for
+    `quire.finetune.solve`; `rates` are for all or by name, chosen on dev. `few` gives a study for each number of labels
+    a class (None for all), where every seed draws its own and a dev set as large. A folder with the same settings goes
+    on where it was stopped.
     """
     what = task_told(str(train), paradigms[0] if paradigms else "", task, layout)
     if not (known := DECIDABLE[what]):
@@ -93,9 +94,12 @@ def compare_paradigms(
         homes = [home_of(folder, labels, among=settings.few) for labels in settings.few]
         if all((home / "results.json").exists() for home in homes):
             return [reopened(home) for home in homes]
-        course = Course(read, Base.load(base), settings.how, progress or Silent(), stop, track, metric=measure)
+        commons = Commons(read, folder / COMMONS, runs=seeds)
+        told = progress or Silent()
+        course = Course(read, Base.load(base), settings.how, told, stop, track, commons, metric=measure)
         for name in settings.paradigms:  # what cannot be learnt is refused before anything stands
-            course.begun(Contest(settings, course, folder, None).paradigm(name), course.base.files, seed=0)
+            contest = Contest(settings, course, folder, None)
+            contest.course_of(name, 0).begun(contest.paradigm(name), course.base.files, seed=0)
     return execute(settings, course, folder)
 
 

@@ -26,6 +26,9 @@ from quire.text.split import few_splits
 from quire.train.loop import Job
 from quire.train.safe import write_whole
 
+COMMONS = "commons"
+"""Where what runs have in common lies until the comparison is done."""
+
 
 class Trained(Settings):
     """One run of an arm, as `result.json` beside its model."""
@@ -45,12 +48,14 @@ class Contest:
     folder: Path
     few: int | None
 
-    def drawn(self, seed: int) -> Course:
-        """What the runs of a seed learn from: everything, or a draw of their own and a dev set as large."""
+    def course_of(self, name: str, seed: int) -> Course:
+        """How and what the runs of a paradigm and seed learn: everything, or a draw of their own and a dev set as
+        large."""
+        course = replace(self.course, how=self.settings.learnt(name))
         if self.few is None:
-            return self.course
-        train, dev = drawn(self.course.asked, self.few, seed=self.settings.seed + seed)
-        return replace(self.course, asked=replace(self.course.asked, train=train.train, dev=dev.train))
+            return course
+        train, dev = drawn(course.asked, self.few, seed=self.settings.seed + seed)
+        return replace(course, asked=replace(course.asked, train=train.train, dev=dev.train))
 
     def paradigm(self, name: str) -> Paradigm:
         """The form that the person gave this name."""
@@ -78,8 +83,8 @@ class Contest:
             if self.course.stop:
                 raise Stopped(f"stopped by {self.course.stop.reason} before {name}, seed {seed}; give it again")
             home.mkdir(parents=True, exist_ok=True)
-            train = self.settings.how.train.model_copy(update={"lr": rate})
-            course = self.drawn(seed)
+            course = self.course_of(name, seed)
+            train = course.how.train.model_copy(update={"lr": rate})
             course = replace(course, how=course.how.model_copy(update={"train": train}))
             learnt = course.learn(
                 self.paradigm(name), seed=seed, folder=home, title=f"{name}, seed {seed}", updates=self.updates
@@ -87,8 +92,7 @@ class Contest:
             learnt.solver.save(home / "model")
             made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples)
             write_whole(result, made.model_dump_json())
-            for part in ("checkpoints", "heads"):
-                shutil.rmtree(home / part, ignore_errors=True)
+            shutil.rmtree(home / "checkpoints", ignore_errors=True)
         return parse(Trained, json.loads(result.read_text(encoding="utf-8")), where=str(result))
 
     def updates(self, job: Job, epochs: int) -> int:
@@ -117,7 +121,9 @@ def execute(settings: ShiftSettings, course: Course, folder: Path) -> list[Outco
     for note in course.asked.notes:
         course.progress.say(note)
     contests = [Contest(settings, course, home_of(folder, few, among=settings.few), few) for few in settings.few]
-    return [_judged(contest) for contest in contests]
+    outcomes = [_judged(contest) for contest in contests]
+    shutil.rmtree(folder / COMMONS, ignore_errors=True)
+    return outcomes
 
 
 def _judged(contest: Contest) -> Outcome:

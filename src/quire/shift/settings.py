@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from quire.adapt.rates import Rates, tried
 from quire.adapt.settings import Budget
 from quire.core.answers import Task
-from quire.core.config import Settings
+from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.results import Measure
 from quire.core.spec import Size
 from quire.finetune.course import How
-from quire.paradigms.shift import forms_of, named
+from quire.paradigms.shift import Form, forms_of, named
 from quire.text.asked import FileLayout
 
 LEAST = 100
 """Updates at least, however few the labels are."""
-
-
-class Form(Settings):
-    """A paradigm by its component, with its fields but for labels."""
-
-    name: str
-    fields: Mapping[str, Any] = {}
 
 
 class ShiftSettings(Settings):
@@ -53,6 +46,11 @@ class ShiftSettings(Settings):
     seed: int = 0
     metric: Measure = "accuracy"
 
+    def learnt(self, name: str) -> How:
+        """How a paradigm is learnt: as all are, but for what it says itself."""
+        plain = self.how.model_dump(mode="json")
+        return parse(How, {**plain, **self.paradigms[name].how}, where=f"paradigm {name}: how")
+
     def tried(self, name: str) -> tuple[float, ...]:
         """The rates that a paradigm is tried with."""
         return tried(self.rates, name, default=self.how.train.lr)
@@ -62,11 +60,11 @@ def chosen(names: Sequence[str], task: Task) -> dict[str, Form]:
     """Paradigms by the survey's name, the component's own, or a YAML file; BadInput for fewer than two."""
     found: dict[str, Form] = {}
     for given in names:
-        component, fields = named(given, task)
+        form = named(given, task)
         name = Path(given).stem if given.endswith((".yaml", ".yml")) else given
         if name in found:
             raise BadInput(f"--paradigms: {name!r} stands there twice; give each once")
-        found[name] = Form(name=component, fields=fields)
+        found[name] = form
     if len(found) < 2:
         raise BadInput(f"--paradigms: give two or more to compare; a {task} can be {', '.join(forms_of(task))}")
     return found
