@@ -18,7 +18,7 @@ from quire.noise.rewrite import InPlace, Mask, Rewrite
 from quire.noise.select import Exact, Select
 from quire.objectives import Objective
 from quire.paradigms import Paradigm
-from quire.strategies.ensemble import Ensemble
+from quire.strategies.compound import Compound
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
 from quire.tuning.base import Over
@@ -29,7 +29,7 @@ from quire.tuning.prompts import Prompting
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Prompting, Ensemble, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Prompting, Compound, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]

@@ -31,6 +31,7 @@ BRIDGED: Mapping[str, tuple[str, list[Any]]] = {
 REFUSED = {
     "bilm": ("bert", ["bilm"], "directions that never meet"),
     "plm": ("xlnet", ["plm"], "second stream"),
+    "point": ("bart", ["point"], "asks about reviews"),
 }
 LABELS = ("mlm", "lm", "denoise", "translate")
 """Those for which labels are enough."""

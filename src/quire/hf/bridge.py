@@ -14,11 +14,13 @@ from quire.nn.model import Packed
 from quire.objectives import Objective
 from quire.objectives.denoise import Denoise
 from quire.objectives.plm import Plm
+from quire.objectives.point import Point
 from quire.train.loop import planned
 
 REFUSED: Mapping[type[Objective], str] = {
     Plm: "its second stream runs inside the backbone; train it with `quire pretrain --base`, which reads and writes "
     "folders of XLNet, or take another objective",
+    Point: "it asks about reviews, which rows of text do not hold; see quire.predict.pointer",
 }
 """What works on no model of transformers, whatever its kind, and why."""
 

@@ -13,7 +13,7 @@ Legend: W words, T columns that are written.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -53,7 +53,6 @@ class Point(Writes):
     tell which.
     """
 
-    alone: ClassVar[bool] = True
     head: str = "point"
     subtasks: tuple[Subtask, ...] = Field(default=("triplet",), min_length=1)
     polarities: tuple[Polarity, ...] = ("positive", "negative", "neutral")
