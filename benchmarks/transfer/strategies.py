@@ -11,6 +11,10 @@ from quire.strategies import compare_strategies
 SINGLE = ("full", "head", "lora", "houlsby", "pfeiffer", "pals", "sda", "sdv", "self_ensemble")
 TOGETHER = ("further", "vote", "average")
 """What is made of several fits or stages: each fit at the rate of `full`."""
+PAST = ("sda", "sdv")
+"""By default they have a window of 1, with which they are one algorithm."""
+OVER = {"full": {"layer_decay": 0.9}}
+"""What the recipe has."""
 PUBLISHED: Mapping[str, str] = {
     "lora": "+0.8 (GLUE, RoBERTa-base)",
     "houlsby": "-0.4 (GLUE, BERT-large)",
@@ -42,8 +46,7 @@ def run(work: Work) -> Iterator[str]:
     [tuned] = compared(SINGLE, out=work.home / "rates", rates=scale.rates, per_class=(scale.tuned_on,), seeds=1)
     rates = {arm.name: (arm.rate,) for arm in tuned.study.arms if arm.rate}
     rates |= dict.fromkeys(TOGETHER, rates["full"])
-    stage = {"further": {"steps": scale.further, "over": {"full": {"layer_decay": 0.9}}}}
-    further = component(work.files / "further.yaml", stage)
+    further = component(work.files / "further.yaml", {"further": {"steps": scale.further, "over": OVER}})
     yield "Rates: " + ", ".join(f"{name} {rate:g}" for name, (rate,) in rates.items()) + ".\n"
     for few in scale.strategies_per_class:
         home = work.home / f"labels-{'-'.join(map(str, few))}"
@@ -51,6 +54,16 @@ def run(work: Work) -> Iterator[str]:
             (*SINGLE, further, "vote", "average"), out=home, rates=rates, per_class=few, seeds=scale.seeds
         )
         for labels, outcome in zip(few, outcomes, strict=True):
-            told = "all labels" if labels is None else f"{2 * labels} labels"
-            yield f"**{told}**\n"
+            yield f"**{_told(labels)}**\n"
             yield "\n".join(table(outcome.study, against="full", published=PUBLISHED)) + "\n"
+    wider = {name: component(work.files / f"{name}-5.yaml", {name: {"window": 5, "over": OVER}}) for name in PAST}
+    own = {"full": rates["full"]} | {f"{name}-5": rates[name] for name in PAST}
+    few = scale.strategies_per_class[0]
+    outcomes = compared(("full", *wider.values()), out=work.home / "wider", rates=own, per_class=few, seeds=scale.seeds)
+    for labels, outcome in zip(few, outcomes, strict=True):
+        yield f"**The last five students, {_told(labels)}**\n"
+        yield "\n".join(table(outcome.study, against="full")) + "\n"
+
+
+def _told(labels: int | None) -> str:
+    return "all labels" if labels is None else f"{2 * labels} labels"
