@@ -184,6 +184,9 @@ def test_each_kind_has_its_question() -> None:
     assert loc.tokens.tolist() == [2, *world().spelled("a place or town").tokens, 3, 5, 6, 3]
     with pytest.raises(ValidationError, match="a question about 'LOK', which is no label; did you mean 'LOC'"):
         ExtractSpans(labels=("PER", "LOC"), questions={"LOK": "?"})
+    alike = ExtractSpans(labels=("PER", "LOC"), questions={"PER": "a place", "LOC": "a place"})
+    with pytest.raises(BadInput, match="the labels 'PER' and 'LOC' are the same in tokens"):
+        alike.parts(Backbone(vocab=60, depth=1, width=8, heads=1, ffn=8, positions=40), world())
 
 
 def test_what_is_asked_gives_way_to_the_passage() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from quire.cli import app
 from quire.core.answers import Task
 from quire.core.errors import BadInput, Stopped
+from quire.export import export_lora, export_onnx
 from quire.finetune import Solved, solve
 from quire.paradigms.shift import FORMS
 from quire.predict import load, load_solver
@@ -115,6 +117,23 @@ def test_labels_that_collide_are_refused(person: Path, tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text(rows, encoding="utf-8")
     with pytest.raises(BadInput, match=r"the labels 'Good' and 'good' differ in case alone"):
         solve(tmp_path / "reviews.csv", out=tmp_path / "run", paradigm="class", base=str(person / "base"), length=48)
+
+
+def test_low_rank_updates_are_kept_beside_what_they_are_merged_into(person: Path, tmp_path: Path) -> None:
+    run(person, tmp_path / "run", "label", "class", epochs=3, changes=("strategy={lora: {rank: 2}}",))
+    assert export_lora(tmp_path / "run", out=tmp_path / "peft") == str((person / "base").resolve())
+    texts = ["the phone was awful", "the book is great"]
+    ours, theirs = (load(tmp_path / name).probabilities(texts) for name in ("run", "peft"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert np.abs(ours - 0.5).max() > 0.01
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: the extra `onnx`")
+    export_onnx(tmp_path / "run", out=tmp_path / "graph", texts=person / "reviews.csv")
+    assert list((tmp_path / "graph").rglob("model.onnx"))
+    with pytest.raises(BadInput, match="holds updates over a base and no graph's weights"):
+        export_onnx(tmp_path / "peft", out=tmp_path / "none", texts=person / "reviews.csv")
+    run(person, tmp_path / "tagger", "spans", "seqlab", epochs=1, changes=("strategy={lora: {rank: 2}}",))
+    with pytest.raises(BadInput, match="only classifiers of texts go into peft's layout"):
+        export_lora(tmp_path / "tagger", out=tmp_path / "other")
 
 
 def test_a_tagger_opens_in_transformers(person: Path, tmp_path: Path) -> None:

@@ -63,3 +63,9 @@ def test_words_without_a_segmenter_are_runs_single_han_and_signs() -> None:
     spelled = [text[start:end] for start, end in word_places(text)]
     assert spelled == ["Don", "'", "t", "stop", ",", "北", "京", "2008", "年", "x_y", "!"]
     assert word_places(" \n") == ()
+
+
+def test_marks_belong_to_their_letters() -> None:
+    text = "हिन्दी है। cafe\u0301s か\u3099か"
+    spelled = [text[start:end] for start, end in word_places(text)]
+    assert spelled == ["हिन्दी", "है", "।", "cafe\u0301s", "か\u3099", "か"]

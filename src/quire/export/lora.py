@@ -85,7 +85,11 @@ class _There:
 
     @classmethod
     def of(cls, files: ModelFiles, family: Family, folder: Path) -> _There:
-        _, heads = family.architecture({"classify": files.heads["classify"]} if "classify" in files.heads else {})
+        if "classify" not in files.heads:
+            raise BadInput(
+                f"{folder}: only classifiers of texts go into peft's layout; `quire predict` opens it as it is"
+            )
+        _, heads = family.architecture({"classify": files.heads["classify"]})
         if not heads:
             raise BadInput(f"{folder}: transformers has no place for its head; train with `pool: first`, no mix")
         rows = {row.ours: row for row in family.rows(family.held(files.backbone), heads)}
@@ -177,6 +181,6 @@ def _begun_from(run: Path) -> str:
     for home in (run, run.parent):
         if (home / RECIPE).is_file():
             told = read_yaml(home / RECIPE)
-            if base := told.get("start") or (told.get("recipe") or {}).get("base"):
+            if base := told.get("start") or told.get("base") or (told.get("recipe") or {}).get("base"):
                 return str(base)
     raise BadInput(f"{run}: does not say what it was learnt over; give --base")

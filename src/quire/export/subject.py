@@ -26,10 +26,12 @@ from quire.predict.base import Floats
 from quire.predict.encode import encode
 from quire.predict.features import ENCODER, Features
 from quire.predict.network import Int8Network, Network
+from quire.predict.solver import Cast, Solver
 from quire.predict.writer import EXTRA, writing_head
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 from quire.train.embedded import EMBEDDED, embedded
+from quire.train.lora import is_lora
 from quire.train.start import tokenizer_of
 from quire.train.weights import ModelFiles, read_model
 
@@ -103,6 +105,8 @@ def subject(path: str | Path) -> Subject:
 
 def _subject(path: str | Path) -> Subject:
     folder = embedded(str(path)) if str(path) in EMBEDDED else network_of(Path(path))
+    if is_lora(folder):
+        raise BadInput(f"{folder}: holds updates over a base and no graph's weights; export the run that learnt them")
     if (folder / "config.json").is_file() and "classify" not in (files := read_model(folder)).heads:
         return _encoder(folder, files)
     match opened(folder):
@@ -110,6 +114,10 @@ def _subject(path: str | Path) -> Subject:
             raise BadInput(f"{folder}: holds int8 weights of ours; export the fp32 folder beside it, with --int8")
         case Network() as found:
             return _classifier(folder, found)
+        case Cast(solver=Solver(paradigm=Classify() as task) as found):
+            how = found.plan.cut
+            network = Network(found.model, task, found.tokenizer, length=found.plan.length, how=how)
+            return _classifier(folder, network)
         case Features() as found:
             return _features(folder / ENCODER, found)
         case _:

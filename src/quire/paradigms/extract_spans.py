@@ -22,11 +22,13 @@ from torch import Tensor
 from quire.core.answers import Answer, Inexpressible, Item, Kind, Spans, best_window
 from quire.core.errors import nearest
 from quire.core.example import Bools, Example, World
-from quire.core.spec import Size
+from quire.core.heads import HeadSpec
+from quire.core.spec import Backbone, Size
 from quire.nn.losses import binary_cross_entropy
 from quire.nn.model import Step
 from quire.paradigms.base import Said
 from quire.paradigms.edges import CERTAIN, Edges, Reading, Units
+from quire.paradigms.words import spelled
 
 
 class ExtractSpans(Edges):
@@ -44,6 +46,10 @@ class ExtractSpans(Edges):
             if label not in self.labels:
                 raise ValueError(f"a question about {label!r}, which is no label{nearest(label, self.labels)}")
         return self
+
+    def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
+        spelled(self.labels, [self.questions.get(label, label) for label in self.labels], world)
+        return super().parts(backbone, world)
 
     def format(self, item: Item, answer: Answer | None, world: World) -> list[Example]:
         units = Units.of(item)

@@ -147,6 +147,7 @@ class Solver:
             vocab=self.tokenizer.vocab,
             card=card,
             extra={EXTRA: self.plan.model_dump(mode="json")},
+            updates=self.model.updates,
         )
 
     @classmethod
@@ -162,6 +163,7 @@ class Solver:
             raise BadInput(f"{folder}: {EXTRA}: no head {missing[0]!r}; write the folder again")
         model = Model(files.backbone, {slot: files.heads[slot] for slot in parts})
         model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        model.updates = files.updates
         return cls(model, tokenizer, plan)
 
 

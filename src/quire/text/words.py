@@ -4,6 +4,7 @@ Legend: L tokens of one text.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -51,12 +52,33 @@ def _begins(offsets: npt.NDArray[np.int64], word: npt.NDArray[np.int64]) -> Bool
     return begins
 
 
+_ALONE = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")
 _WORD = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|[^\W\u3400-\u9fff\u3040-\u30ff]+|\S")
 
 
 def word_places(text: str) -> tuple[tuple[int, int], ...]:
-    """The characters of each word: runs of letters or digits, single Han characters and kana, other signs."""
-    return tuple(found.span() for found in _WORD.finditer(text))
+    """The characters of each word: runs of letters with their marks or of digits, single Han characters and kana, other
+    signs."""
+    places: list[tuple[int, int]] = []
+    for found in _WORD.finditer(text):
+        begin, end = found.span()
+        if places and places[-1][1] == begin and _belongs(text, begin):
+            places[-1] = (places[-1][0], end)
+        else:
+            places.append((begin, end))
+    return tuple(places)
+
+
+def _belongs(text: str, at: int) -> bool:
+    """Whether a character goes on with the word before it: a mark (a vowel sign, an accent), or a letter behind one."""
+    if _combining(text[at]):
+        return True
+    return _combining(text[at - 1]) and text[at].isalnum() and not _ALONE.match(text[at])
+
+
+def _combining(character: str) -> bool:
+    """A mark that has no place of its own (Unicode's category M); `re` counts none as a letter."""
+    return unicodedata.category(character).startswith("M")
 
 
 def mostly_chinese(texts: Sequence[str]) -> bool:
