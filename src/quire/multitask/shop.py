@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-
-from torch import Tensor
 
 from quire.adapt.task import Part, Task
 from quire.core.errors import Stopped
@@ -26,10 +23,10 @@ from quire.recipe import FineTune, Recipe
 from quire.train import tasks as turns
 from quire.train.evaluate import predict
 from quire.train.feed import Fixed
+from quire.train.keeper import Keeper
 from quire.train.log import cost_of
 from quire.train.loop import Job, fit, planned
 from quire.train.progress import Progress, Silent
-from quire.train.safe import read_json, write_tensors, write_whole
 from quire.train.signals import StopRequest
 from quire.train.start import started
 from quire.train.weights import ModelFiles
@@ -111,7 +108,8 @@ class Shop:
         if self.stop:
             raise Stopped(f"stopped by {self.stop.reason} before {title}; the same command goes on")
         model = self.network(files, names, seed=job.seed - self.settings.seed)
-        keeper = Keeper(self, model, names, home)
+        heads = {name: self.asks[name].slot for name in names}
+        keeper = Keeper(model, home, lambda: {name: self.score(model, name) for name in names}, heads=heads)
         if not keeper.best and any(weight.startswith("heads.") for weight in files.state):
             keeper(0)  # what was learnt before may be the best
         log = fit(
@@ -132,32 +130,3 @@ class Shop:
         """The metric on dev, 0 to 1."""
         predicted = predict(model, self.asks[name], self.dev[name].examples).argmax(axis=1)
         return score(self.tasks[name].dev.answers(self.tasks[name].labels), predicted, metric=self.settings.metric)
-
-
-class Keeper:
-    """Measures dev, and keeps for each task the weights of its best moment: the first among equals.
-
-    What is kept is a function of the run alone, so that a stopped one which makes some updates again keeps the same.
-    """
-
-    def __init__(self, shop: Shop, model: Model, names: Sequence[str], home: Path) -> None:
-        self.shop, self.model, self.names, self.home = shop, model, names, home
-        home.mkdir(parents=True, exist_ok=True)
-        self.best: dict[str, float] = read_json(home / "best.json") if (home / "best.json").exists() else {}
-
-    def __call__(self, step: int) -> dict[str, float]:
-        """The scores for the log."""
-        scores = {name: self.shop.score(self.model, name) for name in self.names}
-        for name, found in scores.items():
-            if found > self.best.get(name, -1.0):
-                self.best[name] = found
-                draft = self.home / f"{name}.draft"
-                write_tensors(draft, _of_task(self.model.state_dict(), self.shop.asks[name].slot))
-                draft.replace(self.home / f"{name}.safetensors")
-        write_whole(self.home / "best.json", json.dumps(self.best))
-        return {f"dev_{name}": found for name, found in scores.items()}
-
-
-def _of_task(state: Mapping[str, Tensor], slot: str) -> dict[str, Tensor]:
-    """The shared weights and those of one task's head."""
-    return {n: t for n, t in state.items() if not n.startswith("heads.") or n.startswith(f"heads.{slot}.")}
