@@ -6,6 +6,7 @@ Processes that tests start take OMP_NUM_THREADS from here, so that their sums ar
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import torch
 
+from quire import data
 from quire.core.answers import Answer, Inexpressible, Item, Span, Tree
 from quire.core.bodies import Lstm
 from quire.core.catalogue import Component, find
@@ -24,12 +26,14 @@ from quire.core.opinions import POLARITIES, Opinion
 from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
 from quire.core.subtasks import Question
-from quire.nn.model import Step
+from quire.nn.model import Model, Step
 from quire.noise.select import Spans
 from quire.objectives import Objective
 from quire.objectives.mlm import Mlm
 from quire.objectives.point import Point
 from quire.paradigms import Paradigm
+from quire.text.tokenizers import Tokenizer
+from quire.train.weights import save_model
 
 torch.set_num_threads(1)
 settings.register_profile("quire", deadline=None, database=None, print_blob=False)
@@ -231,3 +235,26 @@ def texts() -> list[str]:
         return "\n".join(" ".join(own[draw.integers(6, size=draw.integers(3, 8))]) + "." for _ in range(5))
 
     return [document() for _ in range(60)]
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder for studies at toy size: two layers, and a tokenizer that has seen a little of $QUIRE_DATA."""
+    folder = tmp_path_factory.mktemp("base")
+    texts = [record.text for record in data.load("sst2-sentences", "dev")]
+    words = "short description thing person place number terrible great it was a an or the what is means reason group"
+    tokenizer = Tokenizer.train([*texts, *[words] * 200], kind="wordpiece", size=900, longest=64)
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=2, width=24, heads=2, ffn=24, positions=128, dropout=0.0)
+    state = Model(spec, {}, seed=1).state_dict()
+    save_model(
+        folder,
+        backbone=spec,
+        heads={},
+        state=state,
+        labels=None,
+        tokenizer_saver=tokenizer.save,
+        card="",
+        extra={},
+        vocab=tokenizer.vocab,
+    )
+    return folder

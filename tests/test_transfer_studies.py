@@ -5,15 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from benchmarks.transfer.__main__ import STUDIES, told
+from benchmarks.studies import told
+from benchmarks.transfer.__main__ import STUDIES
 from benchmarks.transfer.scale import Scale, Work
 
-from quire import data
 from quire.adapt import measure
-from quire.core.spec import Backbone
-from quire.nn.model import Model
-from quire.text.tokenizers import Tokenizer
-from quire.train.weights import save_model
 
 needs_data = pytest.mark.skipif("QUIRE_DATA" not in os.environ, reason="needs the data sets of $QUIRE_DATA")
 ROWS = {
@@ -29,27 +25,10 @@ ROWS = {
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Scale:
-    """Two layers that know a little English, and a few texts of everything."""
-    folder = tmp_path_factory.mktemp("base")
-    texts = [record.text for record in data.load("sst2-sentences", "dev")]
-    words = "short description thing person place number terrible great it was a an or the what is means reason group"
-    tokenizer = Tokenizer.train([*texts, *[words] * 200], kind="wordpiece", size=900, longest=64)
-    spec = Backbone(vocab=tokenizer.vocab.size, depth=2, width=24, heads=2, ffn=24, positions=64, dropout=0.0)
-    state = Model(spec, {}, seed=1).state_dict()
-    save_model(
-        folder,
-        backbone=spec,
-        heads={},
-        state=state,
-        labels=None,
-        tokenizer_saver=tokenizer.save,
-        card="",
-        extra={},
-        vocab=tokenizer.vocab,
-    )
+def toy(small_base: Path) -> Scale:
+    """A few texts of everything."""
     return Scale(
-        base=str(folder),
+        base=str(small_base),
         seeds=2,
         strategies_per_class=((3,),),
         tuned_on=3,
@@ -81,10 +60,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_goes_through_and_is_there_when_asked_again(name: str, toy: Scale, tmp_path: Path) -> None:
     work = Work(tmp_path / name, toy)
-    found = told(name, work)
+    found = told(STUDIES[name], work)
     rows = [line.split(" | ")[0].strip("| ") for line in found.splitlines() if line.startswith("| ")]
     assert ", ".join(row for row in rows if row not in ("arm", "way", "")) == ROWS[name]
     assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == found
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("quire.train.loop._Run", None)
-        assert told(name, work) == found
+        assert told(STUDIES[name], work) == found

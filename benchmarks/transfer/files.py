@@ -3,35 +3,19 @@
 import csv
 import gzip
 import lzma
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.studies import drawn, home, shuffled
 from quire import data, recipe
-from quire.core.random import rng
 from quire.text.glue import read_glue
 from quire.text.records import Record
 
 Row = tuple[str, ...]
 SPLITS = ("train", "dev", "test")
-
-
-def home(*parts: str) -> Path:
-    """A place among the data sets."""
-    return Path(os.environ["QUIRE_DATA"]).joinpath(*parts)
-
-
-def shuffled(rows: Sequence[Row], *key: str) -> list[Row]:
-    """In an order that the key tells."""
-    return [rows[i] for i in rng(0, "transfer", *key).permutation(len(rows))]
-
-
-def drawn(rows: Sequence[Row], count: int | None, *key: str) -> list[Row]:
-    """So many of them; all, as they stand, for None or too many."""
-    return [*rows] if count is None or count >= len(rows) else shuffled(rows, *key)[:count]
 
 
 def rows_of(records: Iterable[Record]) -> list[Row]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.studies import table
 from benchmarks.transfer.files import component, imdb
 from benchmarks.transfer.scale import Work
-from benchmarks.transfer.show import table
 from quire.shift import compare_paradigms
 
 WAYS: Mapping[str, Mapping[str, Any]] = {

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmarks.studies import table
 from benchmarks.transfer.files import component, sst2, trec
 from benchmarks.transfer.scale import Work
-from benchmarks.transfer.show import table
 from quire.shift import compare_paradigms
 
 

@@ -1,14 +1,12 @@
 """How much of each study is done, and where."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TypeAlias
 
-from quire.train.progress import Progress, Silent
-from quire.train.signals import StopRequest
+from benchmarks import studies
+from quire.core.config import Settings
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Settings):
     """Numbers of texts are those that are drawn; everything else is the same for all arms of a study."""
 
     base: str = "minilm"
@@ -42,18 +40,4 @@ class Scale:
     length: int = 128
 
 
-FULL = Scale()
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a study is handed: its folder, where it goes on, and who is told."""
-
-    home: Path
-    scale: Scale = FULL
-    progress: Progress = field(default_factory=Silent)
-    stop: StopRequest = field(default_factory=StopRequest)
-
-    @property
-    def files(self) -> Path:
-        return self.home / "files"
+Work: TypeAlias = studies.Work[Scale]

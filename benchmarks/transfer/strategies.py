@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from benchmarks.studies import table
 from benchmarks.transfer.files import component, sst2
 from benchmarks.transfer.scale import Work
-from benchmarks.transfer.show import table
 from quire.strategies import compare_strategies
 
 SINGLE = ("full", "head", "lora", "houlsby", "pfeiffer", "pals", "sda", "sdv", "self_ensemble")

@@ -5,9 +5,9 @@ from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.transfer.files import blocks, component, home
+from benchmarks.studies import home, table
+from benchmarks.transfer.files import blocks, component
 from benchmarks.transfer.scale import Work
-from benchmarks.transfer.show import table
 from quire.finetune import solve
 from quire.shift import compare_paradigms
 
