@@ -89,7 +89,8 @@ class Pointer:
         (told,) = self.told([Asked(review, Question(subtask))])
         return replace(review, opinions=told.opinions)
 
-    def asked(self, reviews: Sequence[Review], subtask: Subtask) -> list[Asked]:
+    @staticmethod
+    def asked(reviews: Sequence[Review], subtask: Subtask) -> list[Asked]:
         """What a subtask asks of reviews: of those that tell about aspects, about each of these."""
         return [Asked(review, q) for review in reviews for q in questions(subtask, review.opinions)]
 
