@@ -14,7 +14,7 @@ from quire.adapt import measure
 needs_data = pytest.mark.skipif("QUIRE_DATA" not in os.environ, reason="needs the data sets of $QUIRE_DATA")
 ROWS = {
     "strategies": "majority, features, full, head, lora, houlsby, pfeiffer, pals, sda, sdv, self ensemble, "
-    "further, vote, average, full, sda-5, sdv-5",
+    "further, vote, average, majority, features, full, sda-5, sdv-5",
     "paradigms": "class, matching, mlm, class, matching, mlm",
     "long-texts": "head, tail, head-and-tail, windows-mean, windows-max, windows-attention",
     "structures": "softmax, crf, mrc, softmax, crf, mrc, UAS, LAS",
