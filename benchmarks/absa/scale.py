@@ -23,7 +23,7 @@ class Scale(Settings):
     """Reviews to learn from: all."""
     tested: Size | None = None
     """Reviews to judge on: all."""
-    pair_rate: float = 3e-4
+    pair_rate: float = 1e-4
     pair_length: Size = 96
     pair_dev: Size = 150
     """Reviews on which moments are chosen where pairs are learnt: each is read 5 to 25 times."""
