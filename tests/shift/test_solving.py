@@ -112,6 +112,12 @@ def test_what_cannot_be_done_is_refused(person: Path, tmp_path: Path, changes: d
     assert not (tmp_path / "run").exists()
 
 
+def test_a_word_of_several_pieces_fills_no_gap(person: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("mlm: {words: {good: the phone, bad: bad}}")
+    with pytest.raises(BadInput, match=r"paradigm prompt: words: 'the phone' for 'good' is 2 pieces here"):
+        run(person, tmp_path / "run", "label", str(tmp_path / "own.yaml"))
+
+
 def test_labels_that_collide_are_refused(person: Path, tmp_path: Path) -> None:
     rows = (person / "reviews.csv").read_text(encoding="utf-8").replace(",bad", ",Good", 3)
     (tmp_path / "reviews.csv").write_text(rows, encoding="utf-8")

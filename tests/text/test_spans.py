@@ -20,6 +20,7 @@ def write(folder: Path, *rows: Any) -> Path:
     ("text", "given", "found"),
     [
         ("Ada met Bo.", [[0, 3, "PER"], [8, 10, "PER"]], [("Ada", "PER"), ("Bo", "PER")]),
+        ("Ada met.", [{"start": 0, "end": 3, "label": "PER", "text": "Ada"}], [("Ada", "PER")]),
         ("王小明在北京大学", [[0, 3, "PER"], [4, 8, "ORG"]], [("王小明", "PER"), ("北京大学", "ORG")]),
         ("U.S.-made", [[0, 4, "LOC"]], [("U.S.", "LOC")]),
         ("in New York now", [[2, 12, "LOC"], [7, 11, " GPE "]], [("New York", "LOC"), ("York", "GPE")]),  # nested

@@ -114,6 +114,10 @@ class Course:
         if self.how.length > files.backbone.positions:
             raise BadInput(f"length {self.how.length}: the base has {files.backbone.positions} positions; take fewer")
         world = self.base.tokenizer.world(length=self.how.length)
+        try:
+            paradigm.parts(files.backbone, world)
+        except BadInput as error:
+            raise BadInput(f"paradigm {paradigm.name()}: {error}") from error
         parts = planned([paradigm], files.backbone, world)
         return self.solver(paradigm, started(files, parts, seed=seed))
 

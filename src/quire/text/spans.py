@@ -2,6 +2,7 @@
 
     {"text": "Ada met Bo.", "spans": [[0, 3, "PER"], [8, 10, "PER"]]}
 
+or each span as `quire predict --json` tells it, {"start": 0, "end": 3, "label": "PER"}.
 Words are runs of letters or digits, single Han characters and kana, and other signs (`word_places`).
 """
 
@@ -40,7 +41,9 @@ def _problem(row: Mapping[str, Any], where: str) -> Problem:
 
 def _span(span: Any, text: str, places: Sequence[tuple[int, int]], where: str) -> Span:
     match span:
-        case [int(start), int(end), str(label)] if label.strip() and not {type(start), type(end)} & {bool}:
+        case [int(start), int(end), str(label)] | {"start": int(start), "end": int(end), "label": str(label)} if (
+            label.strip() and not {type(start), type(end)} & {bool}
+        ):
             pass
         case _:
             raise BadInput(f"{where}: the span {span!r:.60} is not [start, end, kind]; mend it")
