@@ -16,8 +16,8 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
     "crf": {"seqlab": {"crf": True}},
     "mrc": {"mrc": {}},
 }
-PUBLISHED_CHUNKS = {"crf": "94.46 (BiLSTM-CRF, all sentences; Huang et al. 2015)"}
-PUBLISHED_NAMES = {"softmax": "68.2 (BERT-base Chinese; Li et al. 2020)"}
+PUBLISHED: Mapping[str, str] = {"crf": "94.5 (BiLSTM-CRF)"}
+"""Chunks, all sentences (Huang et al. 2015)."""
 
 
 def run(work: Work) -> Iterator[str]:
@@ -58,11 +58,10 @@ def run(work: Work) -> Iterator[str]:
             stop=work.stop,
         )
         yield f"**{name}**\n"
-        yield "\n".join(table(outcome.study, against="softmax", published=PUBLISHED[name])) + "\n"
+        yield (
+            "\n".join(table(outcome.study, against="softmax", published=PUBLISHED if name == "chunks" else None)) + "\n"
+        )
     yield from trees(work)
-
-
-PUBLISHED = {"chunks": PUBLISHED_CHUNKS, "names": PUBLISHED_NAMES}
 
 
 def trees(work: Work) -> Iterator[str]:
