@@ -20,13 +20,14 @@ from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
 from quire.predict.encode import Reading, encode
 from quire.predict.folder import RECORD, Facts, read_own, write_own
+from quire.predict.saving import save_network
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
 from quire.train.convert import within_memory
 from quire.train.evaluate import predict
 from quire.train.families.base import shapes
 from quire.train.start import tokenizer_of
-from quire.train.weights import ModelFiles, read_model, save_model
+from quire.train.weights import ModelFiles, read_model
 
 
 class Network(Predictor):
@@ -46,18 +47,8 @@ class Network(Predictor):
         return self.model.parameter_count()
 
     def save(self, folder: Path, *, card: str = "") -> None:
-        save_model(
-            folder,
-            backbone=self.model.spec,
-            heads=self.model.head_specs,
-            state=self.model.state_dict(),
-            labels=self.labels,
-            tokenizer_saver=self.tokenizer.save,
-            vocab=self.tokenizer.vocab,
-            card=card,
-            extra={"length": self.length, "cut": self.how, **({"pairs": True} if self.pairs else {})},
-            updates=self.model.updates,
-        )
+        extra = {"length": self.length, "cut": self.how, **({"pairs": True} if self.pairs else {})}
+        save_network(folder, self.model, self.tokenizer, labels=self.labels, card=card, extra=extra)
 
     @classmethod
     def load(cls, folder: Path) -> Network:

@@ -21,11 +21,12 @@ from quire.core.subtasks import OF_ASPECT, Question, Subtask, Told, questions
 from quire.nn.model import Model
 from quire.nn.search import write
 from quire.objectives.point import Point
+from quire.predict.saving import save_network
 from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import word_places
 from quire.train.start import tokenizer_of
-from quire.train.weights import ModelFiles, save_model
+from quire.train.weights import ModelFiles
 
 AT_ONCE = 64
 """Reviews answered side by side."""
@@ -131,17 +132,8 @@ class Pointer:
 
     def save(self, folder: Path, *, card: str = "") -> None:
         """Write a model folder that `Pointer.of` opens."""
-        save_model(
-            folder,
-            backbone=self.model.spec,
-            heads=self.model.head_specs,
-            state=self.model.state_dict(),
-            labels=None,
-            tokenizer_saver=self.tokenizer.save,
-            vocab=self.tokenizer.vocab,
-            card=card,
-            extra={EXTRA: self.plan.model_dump(mode="json")},
-        )
+        extra = {EXTRA: self.plan.model_dump(mode="json")}
+        save_network(folder, self.model, self.tokenizer, card=card, extra=extra)
 
     @classmethod
     def of(cls, folder: Path, files: ModelFiles) -> Pointer:

@@ -26,6 +26,7 @@ from quire.paradigms.base import Labelling, Said
 from quire.paradigms.classify import Classify
 from quire.predict.base import Floats, Predictor
 from quire.predict.encode import fitted
+from quire.predict.saving import save_network
 from quire.text.cut import Cut
 from quire.text.joined import parts
 from quire.text.problems import Problem, items
@@ -33,7 +34,7 @@ from quire.text.tokenizers import Tokenizer
 from quire.text.words import word_places
 from quire.train.evaluate import said
 from quire.train.start import tokenizer_of
-from quire.train.weights import ModelFiles, read_model, save_model
+from quire.train.weights import ModelFiles, read_model
 
 EXTRA = "solving"
 """Where a model folder keeps its `Solving`."""
@@ -137,18 +138,8 @@ class Solver:
 
     def save(self, folder: Path, *, card: str = "") -> None:
         """Write a model folder that `quire.load` opens."""
-        save_model(
-            folder,
-            backbone=self.model.spec,
-            heads=self.model.head_specs,
-            state=self.model.state_dict(),
-            labels=self.paradigm.outputs,
-            tokenizer_saver=self.tokenizer.save,
-            vocab=self.tokenizer.vocab,
-            card=card,
-            extra={EXTRA: self.plan.model_dump(mode="json")},
-            updates=self.model.updates,
-        )
+        extra = {EXTRA: self.plan.model_dump(mode="json")}
+        save_network(folder, self.model, self.tokenizer, labels=self.paradigm.outputs, card=card, extra=extra)
 
     @classmethod
     def of(cls, folder: Path, files: ModelFiles) -> Solver:

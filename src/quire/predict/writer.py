@@ -16,11 +16,12 @@ from quire.core.spec import Backbone, Size
 from quire.nn.model import Model
 from quire.nn.search import stream, write
 from quire.paradigms.write import Write
+from quire.predict.saving import save_network
 from quire.text.cut import Piece, cut
 from quire.text.pairs import TextPair
 from quire.text.tokenizers import Tokenizer
 from quire.train.start import tokenizer_of
-from quire.train.weights import ModelFiles, save_model
+from quire.train.weights import ModelFiles
 
 AT_ONCE = 64
 """Texts written side by side."""
@@ -185,17 +186,8 @@ class Writer:
 
     def save(self, folder: Path, *, card: str) -> None:
         """Write a model folder that `quire.load_writer` opens."""
-        save_model(
-            folder,
-            backbone=self.model.spec,
-            heads=self.model.head_specs,
-            state=self.model.state_dict(),
-            labels=None,
-            tokenizer_saver=self.tokenizer.save,
-            vocab=self.tokenizer.vocab,
-            card=card,
-            extra={EXTRA: self.plan.model_dump(mode="json")},
-        )
+        extra = {EXTRA: self.plan.model_dump(mode="json")}
+        save_network(folder, self.model, self.tokenizer, card=card, extra=extra)
 
     @classmethod
     def of(cls, folder: Path, files: ModelFiles) -> Writer:
