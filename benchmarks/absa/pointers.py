@@ -9,7 +9,6 @@ from benchmarks.absa.files import Reviews
 from benchmarks.absa.runs import learnt
 from benchmarks.absa.scale import Work
 from quire.core.config import Settings
-from quire.core.opinions import Opinion
 from quire.core.results import Run
 from quire.core.subtasks import Subtask, Told
 from quire.objectives.point import Point
@@ -64,9 +63,4 @@ def taught(work: Work, pointer: Pointer, reviews: Reviews, *, folder: Path, seed
 def scored(subtask: Subtask, asked: Sequence[Asked], told: Sequence[Told]) -> Scores:
     """As the released code for Peng et al. does; and with what is malformed counted as wrong."""
     said, invalid = [one.opinions for one in told], [one.invalid for one in told]
-    return opinion_scores(subtask, truth(asked), said, invalid=invalid)
-
-
-def truth(asked: Sequence[Asked]) -> list[list[Opinion]]:
-    """What reviews say of what they are asked about."""
-    return [[o for o in one.review.opinions if one.question.aspect in (None, o.aspect)] for one in asked]
+    return opinion_scores(subtask, [one.truth for one in asked], said, invalid=invalid)

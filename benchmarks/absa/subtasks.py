@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.absa.files import Reviews, bartabsa
-from benchmarks.absa.pointers import Answered, begun, scored, taught, truth
+from benchmarks.absa.pointers import Answered, begun, scored, taught
 from benchmarks.absa.runs import once
 from benchmarks.absa.scale import Work
 from quire.core.opinions import POLARITIES, Polarity
@@ -88,5 +88,7 @@ def _scored(subtask: Subtask, data: Data, made: Answered, reviews: Reviews) -> S
     own = scored(subtask, Pointer.asked(reviews["test"], subtask), made.test[subtask])
     read: Subtask = "aesc" if data.release == "wang" and subtask in OF_AESC else subtask
     asked, told = Pointer.asked(reviews["test"], read), made.test[read]
-    released = opinion_scores(subtask, truth(asked), [one.opinions for one in told], release=data.release)
+    released = opinion_scores(
+        subtask, [one.truth for one in asked], [one.opinions for one in told], release=data.release
+    )
     return Scores(released.official, own.corrected)

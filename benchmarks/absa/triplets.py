@@ -9,7 +9,7 @@ from statistics import mean
 import numpy as np
 
 from benchmarks.absa.files import Reviews, bartabsa
-from benchmarks.absa.pointers import Answered, begun, scored, taught, truth
+from benchmarks.absa.pointers import Answered, begun, scored, taught
 from benchmarks.absa.runs import gathered, once
 from benchmarks.absa.scale import Work
 from benchmarks.studies import table
@@ -102,7 +102,7 @@ def _arm(way: str, how: str, made: Sequence[Answered], asked: Mapping[str, Seque
 
 def _marks(one: Answered, how: str, asked: Sequence[Asked]) -> Marks:
     told = one.test[how]
-    return marks("triplet", truth(asked), [t.opinions for t in told], invalid=[t.invalid for t in told])
+    return marks("triplet", [one.truth for one in asked], [t.opinions for t in told], invalid=[t.invalid for t in told])
 
 
 def _official(made: Mapping[str, Sequence[Answered]], asked: Sequence[Asked]) -> dict[str, float]:

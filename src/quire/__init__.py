@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from quire.explain import Space
     from quire.predict import Predictor
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
@@ -32,6 +33,7 @@ __all__ = [
     "QuireError",
     "Stopped",
     "load",
+    "load_pointer",
     "load_solver",
     "load_vectors",
     "load_writer",
@@ -48,6 +50,13 @@ def load(path: str | Path) -> Predictor:
 def load_solver(path: str | Path) -> Solver:
     """What answers with spans, numbers or trees: `load_solver("run/")("a text").told`."""
     from quire.predict import load_solver as load
+
+    return load(path)
+
+
+def load_pointer(path: str | Path) -> Pointer:
+    """What tells aspects, opinions and polarities: `load_pointer("run/")("a review").opinions`."""
+    from quire.predict import load_pointer as load
 
     return load(path)
 

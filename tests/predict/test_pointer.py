@@ -233,7 +233,7 @@ def test_what_cannot_work_is_refused() -> None:
         begun(Point(), ModelFiles(SPEC.model_copy(update={"decoder": None}), {}, {}))
     with pytest.raises(BadInput, match="asked about an aspect"):
         learnt(SUBTASKS)("the food is superb", subtask="alsc")
-    with pytest.raises(BadInput, match="text: the review has no words"):
+    with pytest.raises(BadInput, match="text 1: the review has no words"):
         learnt(("triplet",))(" ")
     with pytest.raises(BadInput, match="limit 62: with what stands before it 66 tokens, and the model has 64"):
         with_plan(learnt(("triplet",)), search=Search(limit=62))

@@ -11,6 +11,7 @@ from quire.cli.options import refuse
 from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
 
 app = typer.Typer()
@@ -74,6 +75,7 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     """Accuracy and macro-F1 of what labels, BLEU, chrF and ROUGE of what writes, else the metrics of the task."""
     from quire.incontext import Figures
     from quire.predict import Predictor, opened
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Cast, Solver
     from quire.score import score_texts
     from quire.text.pairs import read_pairs
@@ -82,6 +84,8 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     found = opened(model)
     if isinstance(found, Solver | Cast):
         return _solved(found if isinstance(found, Solver) else found.solver, data, layout)
+    if isinstance(found, Pointer):
+        return _pointed(found, data)
     if isinstance(found, Predictor):
         columns = {name: layout[name] for name in ("pair_column", "label_column")}
         records = read_records(data, text_column=str(layout["text_column"]), **columns)
@@ -95,6 +99,20 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
         typer.echo(f"{cut:.0%} of the sources are longer than {found.plan.length} tokens and were cut", err=True)
     written = found(sources)
     return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
+
+
+def _pointed(pointer: "Pointer", data: str) -> dict[str, float]:
+    """Of reviews in any of their formats, by what the model learnt first; corrected, and as the releases count."""
+    from quire.scoring.tuples import opinion_scores
+    from quire.text.absa import read_reviews
+
+    reviews = read_reviews(data)
+    asked = pointer.asked(reviews, subtask := pointer.plan.task.subtasks[0])
+    told = pointer.told(asked)
+    truth = [one.truth for one in asked]
+    scores = opinion_scores(subtask, truth, [one.opinions for one in told], invalid=[one.invalid for one in told])
+    official = {f"official_{name}": value for name, value in scores.official.items()}
+    return {"reviews": len(reviews), **scores.corrected, **official}
 
 
 def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> dict[str, float]:

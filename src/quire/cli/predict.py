@@ -12,6 +12,7 @@ from quire.text.joined import joined, parts
 
 if TYPE_CHECKING:
     from quire.predict import Predictor
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Answered, Solver
     from quire.predict.writer import Writer
 
@@ -37,9 +38,14 @@ def predict(
     stop: Annotated[list[str] | None, typer.Option(help="Of a generator: a text ends before this.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of what is drawn.")] = 0,
     stream: Annotated[bool, typer.Option(help="Of a generator: show a text while it is written.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Of reviews: which aspects, how often, how liked, with quotations.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Of reviews: a page with the summary and all of them.")] = None,
 ) -> None:
     """Label texts; or, with a model that writes, translate, summarise or continue them."""
     from quire.predict import Predictor, opened
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
     from quire.text.records import read_records
 
@@ -51,6 +57,11 @@ def predict(
         texts = [record.text for record in records]
     if _reads_two(found) and not pair_column:
         texts = _paired(texts)
+    if isinstance(found, Pointer):
+        _review(found, texts, as_json=as_json, summed=summary, html=html)
+        return
+    if summary or html:
+        raise BadInput(f"predict: {'--summary' if summary else '--html'} is of reviews; {model} reads other texts")
     if isinstance(found, Solver):
         _solve(found, texts, as_json=as_json)
         return
@@ -67,7 +78,7 @@ def predict(
         _write(found.searching(asked), texts, as_json=as_json, stream=stream)
 
 
-def _reads_two(found: "Predictor | Writer | Solver") -> bool:
+def _reads_two(found: "Predictor | Writer | Solver | Pointer") -> bool:
     """Whether it is asked about two texts at a time."""
     from quire.predict import Predictor
     from quire.predict.solver import Solver
@@ -112,6 +123,32 @@ def _lines(answered: "Answered") -> Iterator[str]:
     else:
         for row in told:
             yield f"{row['label']}\t{row['text']}" if "label" in row else "\t".join(map(str, row.values()))
+
+
+def _review(pointer: "Pointer", texts: Sequence[str], *, as_json: bool, summed: bool, html: Path | None) -> None:
+    """What each review says, or all of them; or a page of both."""
+    from quire.report.reviews import lines, page, spelled, summary
+    from quire.train.safe import write_whole
+
+    reviews = pointer.reviews(texts)
+    if html:
+        write_whole(html, page(reviews, title="What reviews say", source="quire predict"))
+        typer.echo(f"{html}: {len(reviews)} reviews")
+    elif summed:
+        for aspect in summary(reviews):
+            quotes = [review.text for review, _ in aspect.quotes]
+            if as_json:
+                told = {"aspect": aspect.name, "times": aspect.times, "polarities": dict(aspect.polarities)}
+                typer.echo(json.dumps({**told, "quotes": quotes}, ensure_ascii=False))
+            else:
+                liked = ", ".join(f"{count} {polarity}" for polarity, count in aspect.polarities.items())
+                typer.echo(f"{aspect.times:5}  {aspect.name:24} {liked:32} {' '.join(quotes[0].split())[:60]}")
+    else:
+        for review in reviews:
+            if as_json:
+                typer.echo(json.dumps({"text": review.text, "opinions": spelled(review)}, ensure_ascii=False))
+            else:
+                typer.echo("\n".join(lines(review)) or "-")
 
 
 def _write(writer: "Writer", texts: Sequence[str], *, as_json: bool, stream: bool) -> None:

@@ -20,6 +20,7 @@ from quire.core.errors import BadInput
 from quire.predict.base import Predictor
 
 if TYPE_CHECKING:
+    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
@@ -32,6 +33,12 @@ KINDS = {
     "int8": "quire.predict.network:Int8Network",
     "vote": "quire.predict.vote:Voting",
 }
+OTHERS = {
+    "Pointer": ("points at what reviews say", "load_pointer"),
+    "Solver": ("answers otherwise", "load_solver"),
+    "Writer": ("writes texts", "load_writer"),
+}
+"""What answers with something else than labels: what it does, and how it is opened."""
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 
@@ -61,8 +68,7 @@ def load(path: str | Path) -> Predictor:
     found = opened(path)
     if isinstance(found, Predictor):
         return found
-    verb = "writes texts" if type(found).__name__ == "Writer" else "answers otherwise"
-    other = "load_writer" if verb == "writes texts" else "load_solver"
+    verb, other = OTHERS[type(found).__name__]
     raise BadInput(f"{path}: {verb} instead of labelling them; open it with quire.{other}")
 
 
@@ -88,7 +94,17 @@ def load_writer(path: str | Path) -> Writer:
     return found
 
 
-def opened(path: str | Path) -> Predictor | Writer | Solver:
+def load_pointer(path: str | Path) -> Pointer:
+    """What points at aspects, opinions and polarities, in a run folder or a model folder."""
+    from quire.predict.pointer import Pointer
+
+    found = opened(path)
+    if not isinstance(found, Pointer):
+        raise BadInput(f"{path}: was not trained on what reviews say; open it with quire.load")
+    return found
+
+
+def opened(path: str | Path) -> Predictor | Writer | Solver | Pointer:
     """Whatever answers texts in this folder."""
     folder = located(path)
     record: dict[str, Any] = _record(folder) if (folder / RECORD).is_file() else {"predictor": "network"}
@@ -103,9 +119,9 @@ def opened(path: str | Path) -> Predictor | Writer | Solver:
     return predictor
 
 
-def _network(folder: Path) -> Predictor | Writer | Solver:
+def _network(folder: Path) -> Predictor | Writer | Solver | Pointer:
     """What was taught by a paradigm answers; else a classifier labels, and a head for that writes."""
-    from quire.predict import solver
+    from quire.predict import pointer, solver
     from quire.predict.network import Network
     from quire.predict.writer import EXTRA, Writer, writing_head
     from quire.train.weights import read_model
@@ -114,6 +130,8 @@ def _network(folder: Path) -> Predictor | Writer | Solver:
     if solver.EXTRA in files.extra:
         found = solver.Solver.of(folder, files)
         return solver.Cast(found) if found.plan.task == "label" else found
+    if pointer.EXTRA in files.extra:
+        return pointer.Pointer.of(folder, files)
     if "classify" not in files.heads and (EXTRA in files.extra or writing_head(files)):
         return Writer.of(folder, files)
     return Network.of(folder, files)

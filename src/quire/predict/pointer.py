@@ -14,7 +14,7 @@ from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.example import Example
 from quire.core.grammar import END, Grammar
-from quire.core.opinions import Review
+from quire.core.opinions import Opinion, Review
 from quire.core.search import Search
 from quire.core.spec import Backbone, Size
 from quire.core.subtasks import OF_ASPECT, Question, Subtask, Told, questions
@@ -68,6 +68,11 @@ class Asked:
     review: Review
     question: Question
 
+    @property
+    def truth(self) -> list[Opinion]:
+        """What the review says of what is asked about."""
+        return [said for said in self.review.opinions if self.question.aspect in (None, said.aspect)]
+
 
 class Pointer:
     """Model, tokenizer and plan."""
@@ -83,12 +88,17 @@ class Pointer:
         Words are runs of letters or digits, single Han characters, and other signs. BadInput for a subtask that is
         asked about an aspect: hand that to `told`.
         """
+        (review,) = self.reviews([text], subtask=subtask)
+        return review
+
+    def reviews(self, texts: Sequence[str], *, subtask: Subtask | None = None) -> list[Review]:
+        """Several texts, likewise."""
         subtask = subtask or self.plan.task.subtasks[0]
         if subtask in OF_ASPECT:
             raise BadInput(f"{subtask} is asked about an aspect of a review: give it to `told` with the review")
-        review = Review(text, word_places(text), (), "text")
-        (told,) = self.told([Asked(review, Question(subtask))])
-        return replace(review, opinions=told.opinions)
+        blank = [Review(text, word_places(text), (), f"text {number}") for number, text in enumerate(texts, start=1)]
+        told = self.told([Asked(review, Question(subtask)) for review in blank])
+        return [replace(review, opinions=one.opinions) for review, one in zip(blank, told, strict=True)]
 
     @staticmethod
     def asked(reviews: Sequence[Review], subtask: Subtask) -> list[Asked]:

@@ -1,0 +1,142 @@
+"""What reviews say, as lines, as JSON, summed up by aspect, and on a page; and the command line over a model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.predict.test_pointer import begun
+from typer.testing import CliRunner
+
+import quire
+from quire.cli import app
+from quire.core.errors import BadInput
+from quire.core.opinions import POLARITIES, Opinion, Review
+from quire.objectives.point import Point
+from quire.predict.majority import Majority
+from quire.report.reviews import lines, marks, page, spelled, summary
+from quire.text.words import word_places
+
+TEXT = "The <b>Wine</b> list & service were awful, the wine list slow."
+
+
+def said(text: str, *opinions: Opinion) -> Review:
+    return Review(text, word_places(text), opinions, "here")
+
+
+def two() -> list[Review]:
+    words = [TEXT[a:b] for a, b in word_places(TEXT)]
+    service, awful, slow = (words.index(word) for word in ("service", "awful", "slow"))
+    return [
+        said(
+            TEXT,
+            Opinion((service, service + 1), (awful, awful + 1), "negative"),
+            Opinion((slow - 2, slow), (slow, slow + 1), "negative"),
+        ),
+        said("WINE  LIST good", Opinion((0, 2), (2, 3), "positive")),
+        said("屏幕很好", Opinion((0, 2), (3, 4), "positive", "屏幕")),
+        said("never again", Opinion(None, (0, 2), "negative", "RESTAURANT#GENERAL")),
+    ]
+
+
+def test_json_tells_characters_and_lines_tell_words() -> None:
+    first, _, chinese, implicit = two()
+    [service, wine] = spelled(first)
+    assert [TEXT[part["start"] : part["end"]] for part in (wine["aspect"], wine["opinion"])] == ["wine list", "slow"]
+    assert (service["polarity"], service["category"]) == ("negative", None)
+    assert [*lines(first)] == ["service\tawful\tnegative", "wine list\tslow\tnegative"]
+    assert [*lines(chinese)] == ["屏幕\t好\tpositive\t屏幕"]
+    assert [*lines(implicit)] == ["-\tnever again\tnegative\tRESTAURANT#GENERAL"]
+    assert spelled(implicit)[0]["aspect"] is None
+
+
+def test_aspects_are_counted_whatever_their_case_and_blanks() -> None:
+    found = summary(two())
+    assert [(aspect.name, aspect.times, dict(aspect.polarities)) for aspect in found] == [
+        ("wine list", 2, {"negative": 1, "positive": 1}),
+        ("RESTAURANT#GENERAL", 1, {"negative": 1}),
+        ("service", 1, {"negative": 1}),
+        ("屏幕", 1, {"positive": 1}),
+    ]
+    assert [quote.text for quote, _ in found[0].quotes] == [TEXT, "WINE  LIST good"]
+    many = summary([two()[1]] * 2 + [two()[1]] * 9)
+    assert (many[0].times, len(many[0].quotes)) == (11, 1), "a review is quoted once"
+    assert summary([]) == ()
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> Review:
+    text = draw(st.text("ab ,<&好", min_size=1, max_size=20).filter(str.strip))
+    count = len(word_places(text))
+    run = st.tuples(st.integers(0, count - 1), st.integers(1, 3)).map(lambda r: (r[0], min(r[0] + r[1], count)))
+    parts = st.builds(Opinion, run | st.none(), run, st.sampled_from(POLARITIES) | st.none())
+    return said(text, *draw(st.lists(parts, max_size=4)))
+
+
+@given(drawn())
+def test_marks_are_the_text_and_show_every_part(one: Review) -> None:
+    found = marks(one)
+    assert "".join(mark.text for mark in found) == one.text
+    shown = [kind for mark in found for kind in [(mark.aspect, mark.opinion)] * len(mark.text)]
+    for opinion in one.opinions:
+        for column, words in enumerate((opinion.aspect, opinion.opinion)):
+            if words:
+                assert all(shown[at][column] for at in range(one.places[words[0]][0], one.places[words[1] - 1][1]))
+    assert sum(len(mark.sign) for mark in found) <= sum(opinion.aspect is not None for opinion in one.opinions)
+
+
+def test_the_page_escapes_texts_and_loads_nothing() -> None:
+    html = page(two(), title="<i>Mine</i>", source="a & b")
+    assert "<b>Wine" not in html
+    assert "&lt;b&gt;" in html
+    assert "<i>Mine" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    assert html.count('<span class="aspect') == 1 + 4, "of the key, and of four that are named"
+    assert "1 positive, 1 negative" in html
+    assert "Nothing was found" in page([said("fine")], title="t", source="s")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pointer that has learnt nothing, and reviews."""
+    folder = tmp_path_factory.mktemp("pointer")
+    begun(Point()).save(folder / "model")
+    truth = [{"aspect": "food", "opinion": "awful", "polarity": "negative"}]
+    rows = [json.dumps({"text": "the food is awful", "opinions": truth})] * 2
+    (folder / "reviews.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_the_command_line_reads_reviews(model: Path, tmp_path: Path) -> None:
+    def told(*given: str) -> str:
+        found = CliRunner().invoke(app, [given[0], str(model), *given[1:]])
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    texts = ["the food is awful", "the beer is superb"]
+    rows = [json.loads(line) for line in told("predict", *texts, "--json").splitlines()]
+    assert [row["text"] for row in rows] == texts
+    ours = [quire.load_pointer(model)(text) for text in texts]
+    assert [row["opinions"] for row in rows] == [spelled(one) for one in ours]
+    assert told("predict", *texts).splitlines() == [
+        line for one in ours for line in (lines(one) if one.opinions else "-")
+    ]
+    assert told("predict", "--file", str(model / "reviews.jsonl"), "--html", str(tmp_path / "page.html"))
+    assert "2 reviews" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    counted = sum(int(line.split()[0]) for line in told("predict", *texts, "--summary").splitlines())
+    assert counted == sum(len(dict.fromkeys(one.opinions)) for one in ours)
+    scores = json.loads(told("evaluate", "--data", str(model / "reviews.jsonl"), "--json"))
+    assert scores["reviews"] == 2
+    assert {"f1", "official_f1"} <= scores.keys()
+
+
+def test_what_reads_no_reviews_has_no_summary(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"points at what reviews say .*open it with quire.load_pointer"):
+        quire.load(model)
+    Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
+    with pytest.raises(BadInput, match="was not trained on what reviews say"):
+        quire.load_pointer(tmp_path / "majority")
+    refused = CliRunner().invoke(app, ["predict", str(tmp_path / "majority"), "a text", "--summary"])
+    assert isinstance(refused.exception, BadInput)
+    assert "--summary is of reviews" in str(refused.exception)
