@@ -6,6 +6,7 @@ must exist.
 """
 
 import csv
+import json
 import os
 import random
 import re
@@ -90,6 +91,15 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = ["Ada B-PER\nmet O\nBo B-PER\nin O\nRome B-LOC\n. O\n", "Cy B-PER\nwas O\nat O\nhome O\n. O\n"]
     told = [block.replace("met", word).replace("home", word) for block in names for word in WORDS]
     (tmp_path / "names.conll").write_text("\n".join(told), encoding="utf-8")
+    liked = {"good": "positive", "bad": "negative"}
+    said = [
+        (draw.choice(WORDS[:5]), draw.choice(OPINIONS[label]), liked[label], n) for n in range(24) for label in liked
+    ]
+    rows = [
+        {"text": f"{n} the {thing} is {word}", "opinions": [{"aspect": thing, "opinion": word, "polarity": how}]}
+        for thing, word, how, n in said
+    ]
+    (tmp_path / "opinions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     there = [review(label) for label in OPINIONS for _ in range(20)]
     _table(tmp_path / "pairs.csv", [(text, text.upper()) for text in there], names=("source", "target"))
     _table(tmp_path / "reviews-zh.csv", [(chinese(label), label) for label in CHINESE for _ in range(20)])

@@ -11,12 +11,15 @@ from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
     from quire.finetune import Outcome, Solved
+    from quire.finetune.opinions import Opined
 
 app = typer.Typer()
 WRITING = ("recipe", "source_column", "target_column", "size", "vocab", "smoothing", "limit", "beam", "length_penalty")
 """Options that mean nothing where nothing is written."""
 ANSWERING = ("task", "layout", "text_column", "pair_column", "label_column", "changes")
 """Options that need a paradigm."""
+ANSWERED = ("task", "layout", "text_column", "pair_column", "label_column", "cut", "changes")
+"""Options that mean nothing where reviews are read."""
 
 
 @app.command()
@@ -28,13 +31,17 @@ def finetune(
         str | None,
         typer.Option(
             help="Answer instead of writing: class, matching, seqlab, mrc, seq2seq, seq2aseq, mlm, or a YAML file with "
-            "one and its fields."
+            "one and its fields; or absa, what reviews say."
         ),
     ] = None,
     start: Annotated[str | None, typer.Option(help="The folder of a model; with --paradigm else minilm.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Or a recipe to build anew: transformer-base, bart-base.")] = None,
     dev: Annotated[Path | None, typer.Option(help="What is watched and chosen on; else a tenth of --train.")] = None,
     test: Annotated[Path | None, typer.Option(help="Read once at the end; else a tenth of --train.")] = None,
+    subtask: Annotated[
+        Literal["ae", "oe", "alsc", "aoe", "aesc", "pair", "triplet"] | None,
+        typer.Option(help="With --paradigm absa, what is told; else the richest that is annotated."),
+    ] = None,
     task: Annotated[
         Literal["label", "number", "spans", "reading", "tree"] | None,
         typer.Option(help="With --paradigm, what is asked for; else as the names of files tell."),
@@ -50,8 +57,10 @@ def finetune(
     label_column: Annotated[str, typer.Option(help="That of the answer.")] = "label",
     size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of a network built anew.")] = "tiny",
     vocab: Annotated[int, typer.Option(help="Tokens of its tokenizer, trained on --train.")] = 8000,
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 3,
-    batch: Annotated[int, typer.Option(help="What an update learns from: so many pairs, or problems.")] = 32,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data; else 3, of reviews 8.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="What an update learns from: so many pairs, or problems; else 32, of reviews 16.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate; else 5e-4 to write, 3e-4 to answer.")] = None,
     smoothing: Annotated[float, typer.Option(help="The share of label smoothing.")] = 0.1,
     length: Annotated[int, typer.Option(help="Tokens of a source and of a target, or of an example.")] = 128,
@@ -75,6 +84,30 @@ def finetune(
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
 
+    if paradigm == "absa":
+        refuse(context, (*WRITING, *ANSWERED), why="means nothing with --paradigm absa")
+        from quire.finetune.opinions import learn_opinions
+
+        with shown() as progress, stop_on_signal() as stop:
+            opined = learn_opinions(
+                train,
+                out=out,
+                dev=dev,
+                test=test,
+                subtask=subtask,
+                base=start or "minilm",
+                epochs=epochs or 8,
+                batch=batch or 16,
+                lr=3e-4 if lr is None else lr,
+                length=length,
+                seed=seed,
+                progress=progress,
+                stop=stop,
+            )
+        _tell_opinions(opined, out)
+        return
+    refuse(context, ("subtask",), why="needs --paradigm absa")
+    epochs, batch = 3 if epochs is None else epochs, 32 if batch is None else batch
     if paradigm is not None:
         refuse(context, WRITING, why="means nothing with --paradigm")
         from quire.finetune import solve
@@ -158,6 +191,17 @@ def _tell(solved: "Solved", out: Path) -> None:
         share = f"{len(solved.lost)} of {solved.problems['train']} training answers have no form in this paradigm"
         typer.echo(f"{share} and were left out; the first: {solved.lost[0]}")
     typer.echo(f"\nAnswers {out / 'answers.jsonl'}\nModel   {solved.model}")
+
+
+def _tell_opinions(opined: "Opined", out: Path) -> None:
+    """A line a split: corrected scores, and official ones beside them, in percent."""
+    typer.echo(f"\n{opined.subtask:8}{'reviews':>8}" + "".join(f"{name:>20}" for name in opined.scores["test"]))
+    for split, scores in opined.scores.items():
+        figures = "".join(f"{100 * value:20.1f}" for value in scores.values())
+        typer.echo(f"{split:8}{opined.reviews[split]:>8}{figures}")
+    if opined.lost:
+        typer.echo(f"{len(opined.lost)} training reviews cannot be pointed at; the first: {opined.lost[0]}")
+    typer.echo(f"\nAnswers {out / 'answers.jsonl'}\nModel   {opined.model}")
 
 
 def _remarks(outcome: "Outcome", *, limit: int) -> Iterator[str]:

@@ -30,6 +30,8 @@ from quire.train.weights import ModelFiles
 
 AT_ONCE = 64
 """Reviews answered side by side."""
+BEFORE = 4
+"""Tokens before an answer at most: start, subtask, both ends of an aspect."""
 EXTRA = "pointing"
 """Where a model folder keeps its `Pointing`."""
 
@@ -54,7 +56,7 @@ class Pointing(Settings):
 
     def check_room(self, backbone: Backbone) -> None:
         """BadInput where what is searched for is longer than the model's positions, with all that stands before it."""
-        if (needed := self.search.limit + 4) > backbone.positions:  # start, subtask, aspect
+        if (needed := self.search.limit + BEFORE) > backbone.positions:
             raise BadInput(
                 f"limit {self.search.limit}: with what stands before it {needed} tokens, and the model has "
                 f"{backbone.positions} positions; lower it"

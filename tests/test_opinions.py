@@ -1,0 +1,165 @@
+"""From a person's reviews to a model that tells what reviews say: scores, answers, a folder, stops, refusals."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.predict.test_pointer import reviews
+from tests.shift.conftest import after
+from typer.testing import CliRunner
+
+import quire
+from quire.cli import app
+from quire.core.errors import BadInput, Stopped
+from quire.core.opinions import Opinion, Review
+from quire.core.spec import Backbone
+from quire.finetune.annotated import told_by
+from quire.finetune.opinions import Opined, learn_opinions
+from quire.nn.model import Model
+from quire.report.reviews import spelled
+from quire.text.tokenizers import Tokenizer
+from quire.train.weights import save_model
+
+__all__ = ["after"]  # a fixture
+After = Callable[[int], dict[str, Any]]
+PARTS = ("aspect", "opinion", "polarity")
+
+
+def row(review: Review, *parts: str) -> str:
+    """A line of a person's file, with these parts of each opinion."""
+
+    def part(value: Any) -> Any:
+        return [value["start"], value["end"]] if isinstance(value, dict) else value
+
+    told = [{name: part(opinion[name]) for name in parts} for opinion in spelled(review)]
+    return json.dumps({"text": review.text, "opinions": told})
+
+
+def write(path: Path, learnt: list[Review], *parts: str) -> Path:
+    path.write_text("\n".join(row(review, *(parts or PARTS)) for review in learnt), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """reviews.jsonl, and an encoder of two layers that knows its words."""
+    folder = tmp_path_factory.mktemp("reviews")
+    told = [Review(f"{i} {r.text}", _moved(r, f"{i} "), _later(r), "here") for i, r in enumerate(reviews(200, "a"))]
+    write(folder / "reviews.jsonl", told)
+    texts = [review.text for review in told]
+    tokenizer = Tokenizer.train(texts, kind="wordpiece", size=120, longest=64)
+    spec = Backbone(vocab=tokenizer.vocab.size, depth=2, width=48, heads=4, ffn=96, positions=64, dropout=0.0)
+    spec = spec.model_copy(update={"attention_dropout": 0.0})
+    save_model(
+        folder / "base",
+        backbone=spec,
+        heads={},
+        state=Model(spec, {}, seed=1).state_dict(),
+        labels=None,
+        tokenizer_saver=tokenizer.save,
+        card="",
+        extra={},
+        vocab=tokenizer.vocab,
+    )
+    return folder
+
+
+def _moved(review: Review, before: str) -> tuple[tuple[int, int], ...]:
+    """The places behind a number that makes the text its own."""
+    return ((0, len(before) - 1), *((a + len(before), b + len(before)) for a, b in review.places))
+
+
+def _later(review: Review) -> tuple[Opinion, ...]:
+    def later(words: tuple[int, int] | None) -> tuple[int, int] | None:
+        return words and (words[0] + 1, words[1] + 1)
+
+    return tuple(Opinion(later(o.aspect), later(o.opinion), o.polarity) for o in review.opinions)
+
+
+def run(person: Path, out: Path, train: Path | None = None, **changes: Any) -> Opined:
+    given: dict[str, Any] = {"base": str(person / "base"), "length": 48, "lr": 5e-3, "epochs": 12}
+    return learn_opinions(train or person / "reviews.jsonl", out=out, **{**given, **changes})
+
+
+def test_a_person_gets_scores_answers_and_a_model(person: Path, tmp_path: Path) -> None:
+    found = run(person, tmp_path / "run")
+    assert (found.subtask, found.reviews) == ("triplet", {"train": 162, "dev": 18, "test": 20})
+    assert found.scores["test"]["f1"] > 0.8
+    assert found.scores["test"]["f1"] == found.scores["test"]["official_f1"], "within the grammar nothing is malformed"
+    rows = [json.loads(line) for line in (tmp_path / "run/answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 20
+    hits = sum(sum(told in one["truth"] for told in one["opinions"]) for one in rows)
+    said, true = (sum(len(one[key]) for one in rows) for key in ("opinions", "truth"))
+    assert found.scores["test"]["f1"] == pytest.approx(2 * hits / (said + true))
+    pointer = quire.load_pointer(tmp_path / "run")
+    assert [spelled(pointer(one["text"])) for one in rows] == [one["opinions"] for one in rows]
+    assert run(person, tmp_path / "run") == found
+    assert "f1" in (tmp_path / "run/model/README.md").read_text(encoding="utf-8")
+
+
+def test_a_stopped_run_goes_on_to_the_same(person: Path, tmp_path: Path, after: After) -> None:
+    whole = run(person, tmp_path / "whole", epochs=3)
+    for updates in (4, 9):
+        with pytest.raises(Stopped):
+            run(person, tmp_path / "parts", epochs=3, **after(updates))
+    assert run(person, tmp_path / "parts", epochs=3).scores == whole.scores
+    one, two = (tmp_path / name / "model/model.safetensors" for name in ("whole", "parts"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("parts", "subtask"),
+    [
+        (PARTS, "triplet"),
+        (("aspect", "opinion"), "pair"),
+        (("aspect", "polarity"), "aesc"),
+        (("aspect",), "ae"),
+        (("opinion",), "oe"),
+    ],
+)
+def test_what_is_told_is_what_is_annotated(parts: tuple[str, ...], subtask: str) -> None:
+    whole = {"aspect": (0, 1), "opinion": (1, 2), "polarity": "positive"}
+    said = replace(Opinion(), **{name: whole[name] for name in parts})
+    assert told_by([Review.of_words(["food", "good"], [said], "here")], "here") == subtask
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['{"text": "food good", "opinions": [{"aspect": "wine"}]}'], r"'wine'"),
+        (['{"text": " ", "opinions": []}'], r"an empty review"),
+        (['{"text": "food good", "opinions": [{"aspect": "food", "polarity": "fine"}]}'], r"'fine'"),
+        (['{"text": "food good", "opinions": [{"category": "FOOD", "polarity": "positive"}]}'], r"nothing to point at"),
+        (['{"text": "food good", "opinions": []}'], r"nothing to point at"),
+        (
+            ['{"text": "a b c", "opinions": [{"aspect": [0, 3], "opinion": [2, 5]}]}'],
+            r"'a b' and 'b c' overlap|overlap and are not the same",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_one_line(rows: list[str], message: str, person: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(BadInput, match=message) as error:
+        run(person, tmp_path / "run", tmp_path / "odd.jsonl")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_held_out_may_not_stand_in_train(person: Path, tmp_path: Path) -> None:
+    for split in ("dev", "test"):
+        with pytest.raises(BadInput, match="stands in the training data too"):
+            run(person, tmp_path / "run", **{split: person / "reviews.jsonl"})
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_command_line(person: Path, tmp_path: Path) -> None:
+    given = ["finetune", "--train", str(person / "reviews.jsonl"), "--out", str(tmp_path / "run"), "--epochs", "1"]
+    given += ["--start", str(person / "base"), "--length", "48"]
+    made = CliRunner().invoke(app, [*given, "--paradigm", "absa"])
+    assert made.exit_code == 0, made.output
+    assert "official_f1" in made.output
+    assert CliRunner().invoke(app, [*given, "--paradigm", "absa", "--layout", "conll"]).exit_code != 0
+    assert CliRunner().invoke(app, [*given, "--paradigm", "class", "--subtask", "ae"]).exit_code != 0
