@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,18 +110,16 @@ def test_a_stopped_run_goes_on_to_the_same(person: Path, tmp_path: Path, after: 
 
 
 @pytest.mark.parametrize(
-    ("parts", "subtask"),
+    ("said", "subtask"),
     [
-        (PARTS, "triplet"),
-        (("aspect", "opinion"), "pair"),
-        (("aspect", "polarity"), "aesc"),
-        (("aspect",), "ae"),
-        (("opinion",), "oe"),
+        (Opinion((0, 1), (1, 2), "positive"), "triplet"),
+        (Opinion((0, 1), (1, 2)), "pair"),
+        (Opinion((0, 1), polarity="positive"), "aesc"),
+        (Opinion((0, 1)), "ae"),
+        (Opinion(opinion=(1, 2)), "oe"),
     ],
 )
-def test_what_is_told_is_what_is_annotated(parts: tuple[str, ...], subtask: str) -> None:
-    whole = {"aspect": (0, 1), "opinion": (1, 2), "polarity": "positive"}
-    said = replace(Opinion(), **{name: whole[name] for name in parts})
+def test_what_is_told_is_what_is_annotated(said: Opinion, subtask: str) -> None:
     assert told_by([Review.of_words(["food", "good"], [said], "here")], "here") == subtask
 
 
@@ -163,3 +160,17 @@ def test_the_command_line(person: Path, tmp_path: Path) -> None:
     assert "official_f1" in made.output
     assert CliRunner().invoke(app, [*given, "--paradigm", "absa", "--layout", "conll"]).exit_code != 0
     assert CliRunner().invoke(app, [*given, "--paradigm", "class", "--subtask", "ae"]).exit_code != 0
+
+
+def test_the_same_reviews_are_asked_about_by_machine_reading(person: Path, tmp_path: Path) -> None:
+    given = ["finetune", "--train", str(person / "reviews.jsonl"), "--out", str(tmp_path / "run"), "--epochs", "20"]
+    given += ["--start", str(person / "base"), "--length", "48", "--batch", "16", "--lr", "1e-2"]
+    made = CliRunner().invoke(app, [*given, "--paradigm", "mrc", "--layout", "reviews"])
+    assert made.exit_code == 0, made.output
+    told = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), "7 the wine list is not bad"])
+    assert told.output.splitlines() == ["aspect\twine list", "opinion\tnot bad"]
+    file = str(person / "reviews.jsonl")
+    scored = CliRunner().invoke(
+        app, ["evaluate", str(tmp_path / "run"), "--data", file, "--layout", "reviews", "--json"]
+    )
+    assert json.loads(scored.output)["f1"] > 0.9

@@ -70,7 +70,7 @@ def compare(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Of paradigms: passes over the problems, without a budget.")] = 3,
     layout: Annotated[
-        str | None, typer.Option(help="Of paradigms: table, conll, spans, squad, conllu, or a GLUE task such as rte.")
+        str | None, typer.Option(help="Of paradigms: table, conll, spans, reviews, squad, conllu, or a GLUE task.")
     ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="The column of a second text; tasks without it are of single texts.")

@@ -38,7 +38,8 @@ def evaluate(
     target_column: Annotated[str, typer.Option(help="Of pairs: the column to compare with.")] = "target",
     pair_column: Annotated[str | None, typer.Option(help="Of labelled pairs: the column of the second text.")] = None,
     layout: Annotated[
-        str | None, typer.Option(help="Of a paradigm: how the data is laid out: table, conll, spans, or a GLUE task.")
+        str | None,
+        typer.Option(help="Of a paradigm: how the data is laid out: table, conll, spans, reviews, or a GLUE task."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with everything.")] = False,
 ) -> None:

@@ -48,7 +48,7 @@ def finetune(
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(help="How files are laid out: table, conll, spans, squad, conllu, or a GLUE task such as sts-b."),
+        typer.Option(help="How files are laid out: table, conll, spans, reviews, squad, conllu, or a GLUE task."),
     ] = None,
     source_column: Annotated[str, typer.Option(help="The column that is read.")] = "source",
     target_column: Annotated[str, typer.Option(help="The column that is written.")] = "target",

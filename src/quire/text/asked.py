@@ -3,7 +3,7 @@
 label, number   tables (CSV, TSV, JSONL, Parquet) with a column of texts, perhaps another beside it, and one of answers;
                 or the files of a GLUE task as they are published
 spans           columns of words and tags (CoNLL, BIO), or JSONL with the characters of each span; broken tags are
-                refused, or read as conlleval does (conll-lenient)
+                refused, or read as conlleval does (conll-lenient); or reviews, whose aspects and opinions are spans
 reading         SQuAD's JSON
 tree            CoNLL-U
 """
@@ -22,6 +22,7 @@ from quire.core.answers import Answer, Task, Tree
 from quire.core.config import Settings
 from quire.core.errors import BadInput, nearest
 from quire.core.random import rng
+from quire.text.absa.extraction import read_extraction
 from quire.text.audit import normalised
 from quire.text.conll import read_conll
 from quire.text.conllu import read_trees
@@ -35,7 +36,7 @@ from quire.text.squad import read_squad
 LAYOUTS: dict[Task, tuple[str, ...]] = {
     "label": ("table", *GLUE),
     "number": ("table", *GLUE),
-    "spans": ("conll", "conll-lenient", "spans"),
+    "spans": ("conll", "conll-lenient", "spans", "reviews"),
     "reading": ("squad",),
     "tree": ("conllu",),
 }
@@ -80,6 +81,8 @@ class FileLayout(Settings):
                 return read_conll(path, strict=False)
             case "spans":
                 return read_spans(path)
+            case "reviews":
+                return read_extraction(path)
             case "squad":
                 return read_squad(path)
             case "conllu":
