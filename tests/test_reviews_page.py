@@ -129,6 +129,8 @@ def test_the_command_line_reads_reviews(model: Path, tmp_path: Path) -> None:
     scores = json.loads(told("evaluate", "--data", str(model / "reviews.jsonl"), "--json"))
     assert scores["reviews"] == 2
     assert {"f1", "official_f1"} <= scores.keys()
+    said = CliRunner().invoke(app, ["predict", str(model), texts[0], f"{texts[0]} " * 20])
+    assert "50% of the texts are longer than 48 tokens and were cut" in said.stderr
 
 
 def test_what_reads_no_reviews_has_no_summary(model: Path, tmp_path: Path) -> None:

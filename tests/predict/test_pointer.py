@@ -228,6 +228,17 @@ def test_what_cannot_be_pointed_at_is_told() -> None:
     ]
 
 
+def test_of_what_is_too_long_the_beginning_is_answered() -> None:
+    """About an aspect behind it nothing is said; who else is asked still does not matter."""
+    pointer, long = learnt(SUBTASKS), review(*[("food", "awful")] * 8, ("beer", "superb"))
+    asked = pointer.asked([long], "alsc")
+    told = pointer.told(asked)
+    assert [len(one.opinions) for one in told] == [1] * 6 + [0] * 3
+    assert told[0] == pointer.told(asked[:1])[0]
+    assert all(said.aspect is None or said.aspect[0] < 45 for said in pointer(long.text).opinions)
+    assert pointer.cut_share([long.text, "the food is awful"]) == 0.5
+
+
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(BadInput, match="a decoder points, but the backbone has none"):
         begun(Point(), ModelFiles(SPEC.model_copy(update={"decoder": None}), {}, {}))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quire.cli.options import refuse
+from quire.cli.options import refuse, tell_cut
 from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
         return {"texts": len(records), "accuracy": figures.accuracy, "macro_f1": figures.macro_f1}
     rows = read_pairs(data, source_column=pairs[0], target_column=pairs[1])
     sources = [row.source for row in rows]
-    if cut := found.cut_share(sources):
-        typer.echo(f"{cut:.0%} of the sources are longer than {found.plan.length} tokens and were cut", err=True)
+    tell_cut(found.cut_share(sources), found.plan.length, what="sources")
     written = found(sources)
     return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
 
@@ -108,6 +107,7 @@ def _pointed(pointer: "Pointer", data: str) -> dict[str, float]:
     from quire.text.absa import read_reviews
 
     reviews = read_reviews(data)
+    tell_cut(pointer.cut_share([review.text for review in reviews]), pointer.plan.length)
     asked = pointer.asked(reviews, subtask := pointer.plan.task.subtasks[0])
     told = pointer.told(asked)
     truth = [one.truth for one in asked]

@@ -23,3 +23,9 @@ def refuse(context: typer.Context, names: tuple[str, ...], *, why: str) -> None:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             raise BadInput(f"{parameter.opts[0]}: {why}")
+
+
+def tell_cut(share: float, length: int, *, what: str = "texts") -> None:
+    """Say beside the answers how many of what was read were longer than the model reads, if any."""
+    if share:
+        typer.echo(f"{share:.0%} of the {what} are longer than {length} tokens and were cut", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quire.cli.options import tell_cut
 from quire.core.errors import BadInput
 from quire.text.joined import joined, parts
 
@@ -131,6 +132,7 @@ def _review(pointer: "Pointer", texts: Sequence[str], *, as_json: bool, summed: 
     from quire.train.safe import write_whole
 
     reviews = pointer.reviews(texts)
+    tell_cut(pointer.cut_share(texts), pointer.plan.length)
     if html:
         write_whole(html, page(reviews, title="What reviews say", source="quire predict"))
         typer.echo(f"{html}: {len(reviews)} reviews")
@@ -152,8 +154,7 @@ def _review(pointer: "Pointer", texts: Sequence[str], *, as_json: bool, summed: 
 
 
 def _write(writer: "Writer", texts: Sequence[str], *, as_json: bool, stream: bool) -> None:
-    if cut := writer.cut_share(texts):
-        typer.echo(f"{cut:.0%} of the texts are longer than {writer.plan.length} tokens and were cut", err=True)
+    tell_cut(writer.cut_share(texts), writer.plan.length)
     if stream:
         for number, text in enumerate(texts):
             for piece in writer.stream(text, number=number):

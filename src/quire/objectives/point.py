@@ -119,10 +119,11 @@ class Point(Writes):
     def columns(self, item: Item, world: World) -> Columns:
         """What can be said about a review: words whose first piece is read have a column."""
         opened, (review,) = int(self.opening and world.vocab.begins), item.passages
-        read = (item.words >= 0) & (item.words < min(len(review), self._room(world)))
+        read = (item.words >= 0) & (item.words < min(len(review), self.room(world)))
         return Columns(self.labels, np.where(read, item.words + opened, -1))
 
-    def _room(self, world: World) -> int:
+    def room(self, world: World) -> int:
+        """Tokens of a review that are read: special ones aside."""
         return world.length - 1 - int(self.opening and world.vocab.begins)
 
     def format(self, item: Item, question: Question, opinions: Iterable[Opinion] | None, world: World) -> Example:
@@ -134,7 +135,7 @@ class Point(Writes):
         """
         vocab, columns = world.vocab, self.columns(item, world)
         opened = [(vocab.cls, 0)] if self.opening and vocab.begins else []
-        source = Example.laid(vocab, *opened, (item.passages[0][: self._room(world)], 0), (vocab.sep, 0))
+        source = Example.laid(vocab, *opened, (item.passages[0][: self.room(world)], 0), (vocab.sep, 0))
         prefix: tuple[Symbol, ...] = (*self._mark(question), *question.prefix)
         shown = [columns.of(symbol) for symbol in prefix]
         told = [] if opinions is None else [*self._told(question, opinions, columns), END]

@@ -108,14 +108,27 @@ class Pointer:
         return [Asked(review, q) for review in reviews for q in questions(subtask, review.opinions)]
 
     def told(self, asked: Sequence[Asked]) -> list[Told]:
-        """The answers, in the order of the questions; who else is asked does not matter."""
+        """The answers, in the order of the questions; who else is asked does not matter.
+
+        Of a review longer than is read its beginning is answered (see `cut_share`): an aspect behind that has none.
+        """
         posed = self._posed([one.review for one in asked])
-        order = sorted(range(len(asked)), key=lambda i: len(posed[i].passages[0]))  # equal lengths need no masks
-        found: dict[int, Told] = {}
+        read = [i for i, one in enumerate(asked) if self._read(posed[i], one.question)]
+        order = sorted(read, key=lambda i: len(posed[i].passages[0]))  # equal lengths need no masks
+        found = dict.fromkeys(range(len(asked)), Told(()))
         for begin in range(0, len(order), AT_ONCE):
             here = order[begin : begin + AT_ONCE]
             found |= zip(here, self._answers([posed[i] for i in here], [asked[i].question for i in here]), strict=True)
         return [found[i] for i in range(len(asked))]
+
+    def _read(self, item: Item, question: Question) -> bool:
+        """Whether the aspect that is asked about, if any, stands in what is read."""
+        return set(question.prefix) <= {*self.plan.task.columns(item, self.world).words.tolist()}
+
+    def cut_share(self, texts: Sequence[str]) -> float:
+        """The share of texts that are longer than what is read."""
+        room = self.plan.task.room(self.world)
+        return sum(len(passage) > room for passage in self.tokenizer.encode(texts)) / len(texts)
 
     def _answers(self, posed: Sequence[Item], asked: Sequence[Question]) -> list[Told]:
         task, world, search = self.plan.task, self.world, self.plan.search
