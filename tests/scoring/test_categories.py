@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.scoring import released
 
 from quire.core.random import rng
-from quire.scoring.categories import Floats, right_blocks, semeval, sentihood
+from quire.scoring.categories import SEMEVAL, Floats, right_blocks, semeval, sentihood
 
 
 def certain(labels: list[list[int]], count: int) -> Floats:
@@ -63,8 +63,24 @@ def test_semeval_by_hand() -> None:
     assert scores.official == pytest.approx(
         {"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "accuracy_4": 1, "accuracy_3": 1, "accuracy_2": 1}
     )
+    accuracies = {"accuracy_4": 1 / 2, "accuracy_3": 0, "accuracy_2": 0}
     assert scores.corrected == pytest.approx(
-        {"precision": 1 / 3, "recall": 1 / 2, "f1": 2 / 5, "accuracy_4": 1 / 2, "accuracy_3": 0, "accuracy_2": 0}
+        {"precision": 1 / 3, "recall": 1 / 2, "f1": 2 / 5, "joint_f1": 2 / 5, **accuracies}
+    )
+
+
+def test_other_labels_are_scored_as_semeval() -> None:
+    """Polarities that nobody has change nothing, in whatever order the labels stand."""
+    random, ours = rng(7, "labels"), ("negative", "positive", "none")
+    truth_BA, shares_BAC = random.integers(0, 3, (30, 4)), random.random((30, 4, 3))
+    numbers = np.array([SEMEVAL.index(label) for label in ours])
+    wide_BAC = np.full((30, 4, 5), -1.0)
+    wide_BAC[..., numbers] = shares_BAC
+    found = semeval(truth_BA, shares_BAC, ours)
+    assert found == semeval(numbers[truth_BA], wide_BAC)
+    assert found.corrected["joint_f1"] < found.corrected["f1"]
+    assert semeval(np.array([[0, 1]]), certain([[0, 0]], 2), ("mentioned", "none")).corrected == pytest.approx(
+        {"precision": 1 / 2, "recall": 1, "f1": 2 / 3, "joint_f1": 2 / 3}
     )
 
 

@@ -1,5 +1,7 @@
 """Auxiliary sentences: the strings of Sun et al. 2019, all pairs and no more, and back to a label for each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from quire.core.errors import BadInput
 from quire.core.opinions import Opinion, Review
 from quire.core.random import rng
-from quire.text.auxiliary import BINARY, FORMS, SEMEVAL_2014, SENTIHOOD, Form, Scheme, Sheet, sheet
+from quire.text.auxiliary import BINARY, FORMS, SEMEVAL_2014, SENTIHOOD, Form, Scheme, Sheet, scheme_of, sheet
 
 PLACES = Review.of_words(
     ["LOCATION2", "is", "Cheaper", "than", "LOCATION1", ",", "and", "Lively"],
@@ -164,5 +166,20 @@ def test_a_polarity_that_is_no_label_is_refused() -> None:
     with pytest.raises(BadInput, match="sentence 3: price has the polarity neutral; it must be positive, negative"):
         sheet([neutral], scheme=SENTIHOOD, form="qa_m")
     unknown = Review.of_words(["fine"], (Opinion(category="food"),), "sentence 4")
-    with pytest.raises(BadInput, match="food has the polarity None"):
+    with pytest.raises(BadInput, match="food has no polarity"):
         sheet([unknown], scheme=SEMEVAL_2014, form="qa_m")
+
+
+def test_a_person_is_asked_in_their_own_categories() -> None:
+    ours = scheme_of(["DRINKS#PRICES", "口味", "..."], ("negative", "positive"))
+    said = Review.of_words(["dear"], (Opinion(category="DRINKS#PRICES", polarity="negative"),), "sentence 5")
+    made = sheet([said], scheme=ours, form="nli_m")
+    assert [(problem.texts[1], problem.answer) for problem in made.problems] == [
+        ("drinks prices", "negative"),
+        ("口味", "none"),
+        ("...", "none"),
+    ]
+    assert made.labels == ("negative", "positive", "none")
+    plain = sheet([replace(said, opinions=(Opinion(category="口味"),))], scheme=scheme_of(["口味"], ()), form="nli_b")
+    assert [problem.texts[0] for problem in plain.problems] == ["mentioned - 口味", "none - 口味"]
+    assert plain.truth.tolist() == [[0]]

@@ -18,6 +18,7 @@ f1
 accuracy_4           of true aspects, the likeliest polarity   of true aspects, what is said; none is wrong
 accuracy_3           the same without true conflicts           the same without true conflicts
 accuracy_2           and without neutral ones                  and without neutral ones
+joint_f1             is not scored                             of aspects with their polarities, over all sentences
 
 Where the official ones divide 0 by 0 there is 0 here. An aspect without two classes has no AUC and is left out of the
 mean, which is NaN where none has.
@@ -39,7 +40,7 @@ NONE, POSITIVE, NEGATIVE = range(3)
 """SentiHood's labels, in the order of their numbers."""
 SEMEVAL = ("positive", "neutral", "negative", "conflict", "none")
 """SemEval's."""
-_WAYS = {"accuracy_4": (0, 1, 2, 3), "accuracy_3": (0, 1, 2), "accuracy_2": (0, 2)}
+_WAYS = {"accuracy_4": SEMEVAL[:4], "accuracy_3": SEMEVAL[:3], "accuracy_2": ("positive", "negative")}
 
 
 def sentihood(truth_BA: Ints, shares_BAC: Floats) -> Scores:
@@ -67,20 +68,26 @@ def sentihood(truth_BA: Ints, shares_BAC: Floats) -> Scores:
     return Scores({**official, **aucs}, {**corrected, **aucs})
 
 
-def semeval(truth_BA: Ints, shares_BAC: Floats) -> Scores:
-    """Of labels, numbered as `SEMEVAL`, and what a model gives to each: precision, recall and f1 of aspects;
-    accuracy_4, accuracy_3, accuracy_2 of polarities. Ties go to the lower label."""
-    absent = SEMEVAL.index("none")
+def semeval(truth_BA: Ints, shares_BAC: Floats, labels: Sequence[str] = SEMEVAL) -> Scores:
+    """Of labels and what a model gives to each: precision, recall and f1 of aspects; accuracy_4, accuracy_3, accuracy_2
+    of polarities; joint_f1. Ties go to the lower label.
+
+    Other data may have fewer `labels`, `none` among them; where no polarity is one, there are no accuracies.
+    """
+    absent = labels.index("none")
     said_BA = shares_BAC.argmax(axis=-1)
-    there_BA, found_BA = truth_BA != absent, said_BA != absent
+    there_BA, found_BA, right_BA = truth_BA != absent, said_BA != absent, truth_BA == said_BA
     some_B = there_BA.any(axis=1)
     official = _aspects(there_BA[some_B], found_BA[some_B])
     corrected = _aspects(there_BA, found_BA)
-    for name, ways in _WAYS.items():
+    corrected["joint_f1"] = micro(int((there_BA & right_BA).sum()), int(found_BA.sum()), int(there_BA.sum()))["f1"]
+    for name, names in _WAYS.items():
+        if not (ways := [number for number, label in enumerate(labels) if label in names]):
+            continue
         asked_BA = np.isin(truth_BA, ways)
         truth_Q, likeliest_Q = truth_BA[asked_BA], np.array(ways)[shares_BAC[..., ways].argmax(axis=-1)][asked_BA]
         official[name] = share((truth_Q == likeliest_Q).sum(), len(truth_Q))
-        corrected[name] = share((truth_Q == said_BA[asked_BA]).sum(), len(truth_Q))
+        corrected[name] = share(right_BA[asked_BA].sum(), len(truth_Q))
     return Scores(official, corrected)
 
 

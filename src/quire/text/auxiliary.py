@@ -17,8 +17,9 @@ ours (`word_places`) where the release cut them with NLTK, which a BERT vocabula
 Legend: B blocks, a review or one of its places; A aspects; C labels; I problems; X answers of a problem.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -35,6 +36,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 BINARY: frozenset[Form] = frozenset({"qa_b", "nli_b"})
 """Those that ask for each label whether it is so, and whose auxiliary sentence comes first."""
 ANSWERS = ("no", "yes")
+MENTIONED = "mentioned"
+"""The label of what is spoken of, where nobody tells how it is liked."""
 Floats: TypeAlias = npt.NDArray[np.floating]
 
 
@@ -55,11 +58,10 @@ class Scheme:
     def label(self, said: Opinion, where: str) -> int:
         """The number of an opinion's polarity; BadInput for one that is no label."""
         numbers = {label.casefold(): number for number, label in enumerate(self.labels) if label != self.absent}
-        if said.polarity not in numbers:
-            raise BadInput(
-                f"{where}: {said.category} has the polarity {said.polarity}; it must be {', '.join(numbers)}"
-            )
-        return numbers[said.polarity]
+        if (told := said.polarity or MENTIONED) not in numbers:
+            has = f"the polarity {told}" if said.polarity else "no polarity"
+            raise BadInput(f"{where}: {said.category} has {has}; it must be {', '.join(numbers)}")
+        return numbers[told]
 
     def text(self, review: Review) -> str:
         """The review as it is read."""
@@ -102,6 +104,13 @@ SEMEVAL_2014 = Scheme(
     },
     targets={},
 )
+
+
+def scheme_of(categories: Sequence[str], polarities: Sequence[str]) -> Scheme:
+    """What is asked of a person's reviews, as it is of SemEval's: their categories in words, `DRINKS#PRICES` as `drinks
+    prices`, and the polarities that are told, or none, and then only whether a category is mentioned."""
+    aspects = {name: " ".join(re.split(r"[\W_]+", name.casefold())).strip() or name for name in categories}
+    return replace(SEMEVAL_2014, aspects=aspects, labels=(*(polarities or (MENTIONED,)), SEMEVAL_2014.absent))
 
 
 @dataclass(frozen=True)
