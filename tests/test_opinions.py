@@ -42,18 +42,13 @@ def write(path: Path, learnt: list[Review], *parts: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """reviews.jsonl, and an encoder of two layers that knows its words."""
-    folder = tmp_path_factory.mktemp("reviews")
-    told = [Review(f"{i} {r.text}", _moved(r, f"{i} "), _later(r), "here") for i, r in enumerate(reviews(200, "a"))]
-    write(folder / "reviews.jsonl", told)
-    texts = [review.text for review in told]
+def untaught(folder: Path, texts: list[str]) -> None:
+    """An encoder that has learnt nothing, and knows these words."""
     tokenizer = Tokenizer.train(texts, kind="wordpiece", size=120, longest=64)
     spec = Backbone(vocab=tokenizer.vocab.size, depth=2, width=48, heads=4, ffn=96, positions=64, dropout=0.0)
     spec = spec.model_copy(update={"attention_dropout": 0.0})
     save_model(
-        folder / "base",
+        folder,
         backbone=spec,
         heads={},
         state=Model(spec, {}, seed=1).state_dict(),
@@ -63,6 +58,15 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
         extra={},
         vocab=tokenizer.vocab,
     )
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """reviews.jsonl, and an encoder of two layers that knows its words."""
+    folder = tmp_path_factory.mktemp("reviews")
+    told = [Review(f"{i} {r.text}", _moved(r, f"{i} "), _later(r), "here") for i, r in enumerate(reviews(200, "a"))]
+    write(folder / "reviews.jsonl", told)
+    untaught(folder / "base", [review.text for review in told])
     return folder
 
 
@@ -117,6 +121,8 @@ def test_a_stopped_run_goes_on_to_the_same(person: Path, tmp_path: Path, after: 
         (Opinion((0, 1), polarity="positive"), "aesc"),
         (Opinion((0, 1)), "ae"),
         (Opinion(opinion=(1, 2)), "oe"),
+        (Opinion(opinion=(1, 2), category="FOOD"), "oe"),
+        (Opinion(category="FOOD"), "category"),
     ],
 )
 def test_what_is_told_is_what_is_annotated(said: Opinion, subtask: str) -> None:
@@ -129,8 +135,7 @@ def test_what_is_told_is_what_is_annotated(said: Opinion, subtask: str) -> None:
         (['{"text": "food good", "opinions": [{"aspect": "wine"}]}'], r"'wine'"),
         (['{"text": " ", "opinions": []}'], r"an empty review"),
         (['{"text": "food good", "opinions": [{"aspect": "food", "polarity": "fine"}]}'], r"'fine'"),
-        (['{"text": "food good", "opinions": [{"category": "FOOD", "polarity": "positive"}]}'], r"nothing to point at"),
-        (['{"text": "food good", "opinions": []}'], r"nothing to point at"),
+        (['{"text": "food good", "opinions": []}'], r"annotate what is to be learnt"),
         (
             ['{"text": "a b c", "opinions": [{"aspect": [0, 3], "opinion": [2, 5]}]}'],
             r"'a b' and 'b c' overlap|overlap and are not the same",
@@ -157,7 +162,7 @@ def test_the_command_line(person: Path, tmp_path: Path) -> None:
     given += ["--start", str(person / "base"), "--length", "48"]
     made = CliRunner().invoke(app, [*given, "--paradigm", "absa"])
     assert made.exit_code == 0, made.output
-    assert "official_f1" in made.output
+    assert "test official" in made.output
     assert CliRunner().invoke(app, [*given, "--paradigm", "absa", "--layout", "conll"]).exit_code != 0
     assert CliRunner().invoke(app, [*given, "--paradigm", "class", "--subtask", "ae"]).exit_code != 0
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quire.explain import Space
     from quire.predict import Predictor
     from quire.predict.pointer import Pointer
+    from quire.predict.rater import Rater
     from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
@@ -34,6 +35,7 @@ __all__ = [
     "Stopped",
     "load",
     "load_pointer",
+    "load_rater",
     "load_solver",
     "load_vectors",
     "load_writer",
@@ -57,6 +59,13 @@ def load_solver(path: str | Path) -> Solver:
 def load_pointer(path: str | Path) -> Pointer:
     """What tells aspects, opinions and polarities: `load_pointer("run/")("a review").opinions`."""
     from quire.predict import load_pointer as load
+
+    return load(path)
+
+
+def load_rater(path: str | Path) -> Rater:
+    """What tells of which categories a review speaks, and how: `load_rater("run/")("a review").opinions`."""
+    from quire.predict import load_rater as load
 
     return load(path)
 

@@ -11,8 +11,8 @@ from quire.cli.options import refuse, tell_cut
 from quire.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
+    from quire.predict.teller import Teller
 
 app = typer.Typer()
 IN_CONTEXT = ("train", "description", "balanced", "seeds", "seed")
@@ -76,8 +76,8 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     """Accuracy and macro-F1 of what labels, BLEU, chrF and ROUGE of what writes, else the metrics of the task."""
     from quire.incontext import Figures
     from quire.predict import Predictor, opened
-    from quire.predict.pointer import Pointer
     from quire.predict.solver import Cast, Solver
+    from quire.predict.teller import Teller
     from quire.score import score_texts
     from quire.text.pairs import read_pairs
     from quire.text.records import read_records
@@ -85,8 +85,8 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     found = opened(model)
     if isinstance(found, Solver | Cast):
         return _solved(found if isinstance(found, Solver) else found.solver, data, layout)
-    if isinstance(found, Pointer):
-        return _pointed(found, data)
+    if isinstance(found, Teller):
+        return _told(found, data)
     if isinstance(found, Predictor):
         columns = {name: layout[name] for name in ("pair_column", "label_column")}
         records = read_records(data, text_column=str(layout["text_column"]), **columns)
@@ -101,19 +101,15 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     return {"texts": len(rows), **score_texts([text.text for text in written], [row.target for row in rows])}
 
 
-def _pointed(pointer: "Pointer", data: str) -> dict[str, float]:
+def _told(teller: "Teller", data: str) -> dict[str, float]:
     """Of reviews in any of their formats, by what the model learnt first; corrected, and as the releases count."""
-    from quire.scoring.tuples import opinion_scores
+    from quire.finetune.learner import learner
+    from quire.finetune.opinions import figures
     from quire.text.absa import read_reviews
 
     reviews = read_reviews(data)
-    tell_cut(pointer.cut_share([review.text for review in reviews]), pointer.plan.length)
-    asked = pointer.asked(reviews, subtask := pointer.plan.task.subtasks[0])
-    told = pointer.told(asked)
-    truth = [one.truth for one in asked]
-    scores = opinion_scores(subtask, truth, [one.opinions for one in told], invalid=[one.invalid for one in told])
-    official = {f"official_{name}": value for name, value in scores.official.items()}
-    return {"reviews": len(reviews), **scores.corrected, **official}
+    tell_cut(teller.cut_share([review.text for review in reviews]), teller.length)
+    return {"reviews": len(reviews), **figures(learner(teller).answered(reviews)[1])}
 
 
 def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> dict[str, float]:

@@ -39,8 +39,12 @@ def finetune(
     dev: Annotated[Path | None, typer.Option(help="What is watched and chosen on; else a tenth of --train.")] = None,
     test: Annotated[Path | None, typer.Option(help="Read once at the end; else a tenth of --train.")] = None,
     subtask: Annotated[
-        Literal["ae", "oe", "alsc", "aoe", "aesc", "pair", "triplet"] | None,
+        Literal["ae", "oe", "alsc", "aoe", "aesc", "pair", "triplet", "category"] | None,
         typer.Option(help="With --paradigm absa, what is told; else the richest that is annotated."),
+    ] = None,
+    form: Annotated[
+        Literal["nli_m", "qa_m", "nli_b", "qa_b"] | None,
+        typer.Option(help="Of categories: how they are asked about; else nli_m, by their names. qa asks in English."),
     ] = None,
     task: Annotated[
         Literal["label", "number", "spans", "reading", "tree"] | None,
@@ -57,11 +61,16 @@ def finetune(
     label_column: Annotated[str, typer.Option(help="That of the answer.")] = "label",
     size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of a network built anew.")] = "tiny",
     vocab: Annotated[int, typer.Option(help="Tokens of its tokenizer, trained on --train.")] = 8000,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training data; else 3, of reviews 8.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="What an update learns from: so many pairs, or problems; else 32, of reviews 16.")
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training data; else 3, of reviews 8, of categories 4.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate; else 5e-4 to write, 3e-4 to answer.")] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="What an update learns from, pairs or problems; else 32, reviews 16, asked categories 24."),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="The learning rate; else 5e-4 to write, 3e-4 to answer, 1e-4 of categories.")
+    ] = None,
     smoothing: Annotated[float, typer.Option(help="The share of label smoothing.")] = 0.1,
     length: Annotated[int, typer.Option(help="Tokens of a source and of a target, or of an example.")] = 128,
     cut: Annotated[
@@ -95,10 +104,11 @@ def finetune(
                 dev=dev,
                 test=test,
                 subtask=subtask,
+                form=form,
                 base=start or "minilm",
-                epochs=epochs or 8,
-                batch=batch or 16,
-                lr=3e-4 if lr is None else lr,
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
                 length=length,
                 seed=seed,
                 progress=progress,
@@ -106,7 +116,7 @@ def finetune(
             )
         _tell_opinions(opined, out)
         return
-    refuse(context, ("subtask",), why="needs --paradigm absa")
+    refuse(context, ("subtask", "form"), why="needs --paradigm absa")
     epochs, batch = 3 if epochs is None else epochs, 32 if batch is None else batch
     if paradigm is not None:
         refuse(context, WRITING, why="means nothing with --paradigm")
@@ -194,13 +204,17 @@ def _tell(solved: "Solved", out: Path) -> None:
 
 
 def _tell_opinions(opined: "Opined", out: Path) -> None:
-    """A line a split: corrected scores, and official ones beside them, in percent."""
-    typer.echo(f"\n{opined.subtask:8}{'reviews':>8}" + "".join(f"{name:>20}" for name in opined.scores["test"]))
+    """Two lines a split, in percent: corrected scores, and official ones below."""
+    kinds = {"": "", "official_": " official"}
+    names = [name for name in opined.scores["test"] if not name.startswith("official_")]
+    typer.echo(f"\n{opined.subtask:14}{'reviews':>8}" + "".join(f"{name:>12}" for name in names))
     for split, scores in opined.scores.items():
-        figures = "".join(f"{100 * value:20.1f}" for value in scores.values())
-        typer.echo(f"{split:8}{opined.reviews[split]:>8}{figures}")
+        for kind, called in kinds.items():
+            cells = [scores.get(f"{kind}{name}") for name in names]
+            figures = "".join(f"{'':12}" if cell is None else f"{100 * cell:12.1f}" for cell in cells)
+            typer.echo(f"{split + called:14}{opined.reviews[split]:>8}{figures}".rstrip())
     if opined.lost:
-        typer.echo(f"{len(opined.lost)} training reviews cannot be pointed at; the first: {opined.lost[0]}")
+        typer.echo(f"{len(opined.lost)} training reviews were not learnt as they stand; the first: {opined.lost[0]}")
     typer.echo(f"\nAnswers {out / 'answers.jsonl'}\nModel   {opined.model}")
 
 

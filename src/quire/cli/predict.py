@@ -13,8 +13,8 @@ from quire.text.joined import joined, parts
 
 if TYPE_CHECKING:
     from quire.predict import Predictor
-    from quire.predict.pointer import Pointer
     from quire.predict.solver import Answered, Solver
+    from quire.predict.teller import Teller
     from quire.predict.writer import Writer
 
 app = typer.Typer()
@@ -46,8 +46,8 @@ def predict(
 ) -> None:
     """Label texts; or, with a model that writes, translate, summarise or continue them."""
     from quire.predict import Predictor, opened
-    from quire.predict.pointer import Pointer
     from quire.predict.solver import Solver
+    from quire.predict.teller import Teller
     from quire.text.records import read_records
 
     if texts and (file or pair_column):
@@ -58,7 +58,7 @@ def predict(
         texts = [record.text for record in records]
     if _reads_two(found) and not pair_column:
         texts = _paired(texts)
-    if isinstance(found, Pointer):
+    if isinstance(found, Teller):
         _review(found, texts, as_json=as_json, summed=summary, html=html)
         return
     if summary or html:
@@ -79,7 +79,7 @@ def predict(
         _write(found.searching(asked), texts, as_json=as_json, stream=stream)
 
 
-def _reads_two(found: "Predictor | Writer | Solver | Pointer") -> bool:
+def _reads_two(found: "Predictor | Writer | Solver | Teller") -> bool:
     """Whether it is asked about two texts at a time."""
     from quire.predict import Predictor
     from quire.predict.solver import Solver
@@ -126,13 +126,13 @@ def _lines(answered: "Answered") -> Iterator[str]:
             yield f"{row['label']}\t{row['text']}" if "label" in row else "\t".join(map(str, row.values()))
 
 
-def _review(pointer: "Pointer", texts: Sequence[str], *, as_json: bool, summed: bool, html: Path | None) -> None:
+def _review(teller: "Teller", texts: Sequence[str], *, as_json: bool, summed: bool, html: Path | None) -> None:
     """What each review says, or all of them; or a page of both."""
     from quire.report.reviews import lines, page, spelled, summary
     from quire.train.safe import write_whole
 
-    reviews = pointer.reviews(texts)
-    tell_cut(pointer.cut_share(texts), pointer.plan.length)
+    reviews = teller.reviews(texts)
+    tell_cut(teller.cut_share(texts), teller.length)
     if html:
         write_whole(html, page(reviews, title="What reviews say", source="quire predict"))
         typer.echo(f"{html}: {len(reviews)} reviews")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from quire.core.errors import BadInput
 from quire.core.opinions import Review
@@ -17,6 +18,10 @@ from quire.text.problems import Problem
 
 WHOLE: tuple[Subtask, ...] = ("triplet", "pair", "aesc", "ae", "oe")
 """What a file can hold, the richest first; alsc and aoe ask about aspects that are given."""
+Category: TypeAlias = Literal["category"]
+CATEGORY: Category = "category"
+"""Which categories a review speaks of, and how they are liked: no words are told for these."""
+What: TypeAlias = Subtask | Category
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,15 @@ class Splits:
         return {name: _fingerprint(getattr(self, name)) for name in ("train", "dev", "test")}
 
 
-def told_by(reviews: Sequence[Review], where: str) -> Subtask:
-    """The richest subtask whose parts are told together somewhere."""
+def told_by(reviews: Sequence[Review], where: str) -> What:
+    """The richest subtask whose parts are told together somewhere; categories, where no words are told at all."""
+    said = [opinion for review in reviews for opinion in review.opinions]
     for subtask in WHOLE:
-        if any(all(getattr(said, part) for part in PARTS[subtask]) for review in reviews for said in review.opinions):
+        if any(all(getattr(opinion, part) for part in PARTS[subtask]) for opinion in said):
             return subtask
-    raise BadInput(
-        f"{where}: no aspect and no opinion is marked by its words, so that there is nothing to point at; mark them, "
-        "or learn categories as labels with --paradigm class"
-    )
+    if any(opinion.category for opinion in said):
+        return CATEGORY
+    raise BadInput(f"{where}: no aspect, opinion or category is told of any review; annotate what is to be learnt")
 
 
 def split(held: Sequence[Review], *, train: str, dev: str | None, test: str | None, share: float, seed: int) -> Splits:

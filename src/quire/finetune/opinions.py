@@ -1,9 +1,10 @@
-"""`quire finetune --paradigm absa`: a pointer learns what reviews say, and is scored officially and corrected."""
+"""`quire finetune --paradigm absa`: a model learns what reviews say, and is scored officially and corrected."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,29 +15,39 @@ from quire.core.errors import BadInput
 from quire.core.example import Example
 from quire.core.opinions import POLARITIES, Review
 from quire.core.spec import Size
-from quire.core.subtasks import Subtask, Told
-from quire.finetune.annotated import Splits, split, told_by
+from quire.finetune.annotated import CATEGORY, Splits, What, split, told_by
 from quire.finetune.course import MEASURED
+from quire.finetune.learner import Answered, Learner, begun
 from quire.objectives.point import Point
-from quire.predict.pointer import BEFORE, Asked, Pointer, Pointing
+from quire.predict.rater import Pairs, Rating
 from quire.report.reviews import spelled
 from quire.scoring import Scores
-from quire.scoring.tuples import opinion_scores
 from quire.text.absa import read_reviews
 from quire.train.feed import Fixed
 from quire.train.folder import prepared
 from quire.train.keeper import Keeper
 from quire.train.log import cost_of
-from quire.train.loop import Job, fit, planned
+from quire.train.loop import Job, fit
 from quire.train.optim import TrainPlan
 from quire.train.progress import Progress, Silent
 from quire.train.safe import read_json, read_tensors, write_whole
 from quire.train.signals import StopRequest
-from quire.train.start import Base, started, with_decoder
+from quire.train.start import Base
 
 RESULTS = "results.json"
-LAYERS = 2
-"""Of the fresh decoder on a base that has none."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a task is learnt where nobody says it."""
+
+    epochs: int
+    batch: int
+    lr: float
+
+
+POINTING, RATING = Pace(8, 16, 3e-4), Pace(4, 24, 1e-4)
+"""Of reviews, and of pairs of a review and a category: the epochs and the batch of Sun et al. 2019."""
 
 
 class OpinionSettings(Settings):
@@ -48,8 +59,8 @@ class OpinionSettings(Settings):
     held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """The share of the training reviews for dev, and again for test, where no file is given."""
     base: str = "minilm"
-    task: Point
-    epochs: Size = 8
+    task: Point | Rating
+    epochs: Size
     plan: TrainPlan
     """Its `steps` follow from the epochs."""
     length: Size = 128
@@ -59,11 +70,11 @@ class OpinionSettings(Settings):
 class Opined(Settings):
     """What came out: scores of dev and test, corrected and official, and where things lie."""
 
-    subtask: Subtask
+    subtask: What
     scores: Mapping[str, Mapping[str, float]]
     reviews: Mapping[str, int]
     lost: tuple[str, ...]
-    """Training reviews whose opinions cannot be pointed at, with the reason."""
+    """Training reviews that were not learnt from, or not as they stand, with the reason."""
     seconds: float
     """Of training."""
     model: str
@@ -76,11 +87,12 @@ def learn_opinions(
     out: str | Path,
     dev: str | Path | None = None,
     test: str | Path | None = None,
-    subtask: Subtask | None = None,
+    subtask: What | None = None,
+    form: Pairs | None = None,
     base: str = "minilm",
-    epochs: int = 8,
-    batch: int = 16,
-    lr: float = 3e-4,
+    epochs: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
     length: int = 128,
     seed: int = 0,
     progress: Progress | None = None,
@@ -89,19 +101,21 @@ def learn_opinions(
     """Learn to tell what the reviews of `train` say; `out` becomes the run folder.
 
     Files are in any format of `quire.text.absa`. Without a `subtask` it is the richest that they hold: triplet, pair,
-    aesc, ae or oe. On a base without a decoder a fresh one of two layers is put. The weights are those of the best of
-    four moments on dev, by corrected F1. A folder of the same run goes on where it was stopped; BadInput for one of
-    another run.
+    aesc, ae or oe; category, where no words are told. On a base without a decoder what points gets a fresh one of two
+    layers; categories are asked for in pairs of this `form`, nli_m without one, and `batch` counts pairs. The weights
+    are those of the best of four moments on dev, by corrected F1, of categories with their polarities. A folder of the
+    same run goes on where it was stopped; BadInput for one of another run.
     """
     held = read_reviews(train)
-    what = subtask or told_by(held, str(train))
-    polarities = [p for p in POLARITIES if any(said.polarity == p for review in held for said in review.opinions)]
+    task = _asked(held, str(train), subtask=subtask, form=form)
+    usual = RATING if isinstance(task, Rating) else POINTING
+    pace = {"batch": batch or usual.batch, "lr": usual.lr if lr is None else lr}
     data = {
         **{split: str(path) for split, path in (("train", train), ("dev", dev), ("test", test)) if path is not None},
         "base": base,
-        "task": {"point": {"subtasks": [what], **({"polarities": polarities} if polarities else {})}},
-        "epochs": epochs,
-        "plan": {"steps": 1, "batch": batch, "lr": lr, "warmup": 10, "checkpoint_every": 100, "keep": 1},
+        "task": task,
+        "epochs": usual.epochs if epochs is None else epochs,
+        "plan": {"steps": 1, **pace, "warmup": 10, "checkpoint_every": 100, "keep": 1},
         "length": length,
         "seed": seed,
     }
@@ -110,82 +124,88 @@ def learn_opinions(
     with prepared(Path(out), write_yaml(settings), identity={"data": splits.hashes}) as folder:
         if (folder / RESULTS).exists():
             return parse(Opined, read_json(folder / RESULTS), where=str(folder / RESULTS))
-        pointer = _begun(settings)
-        learnt, lost = _examples(pointer, splits.train, str(train))
-    fixed = Fixed(learnt, f"{splits.hashes['train']}/{pointer.tokenizer.fingerprint}/{length}")
-    steps = epochs * -(-len(fixed) // batch)
-    job = Job(fixed, (pointer.plan.task,), pointer.world, settings.plan.model_copy(update={"steps": steps}), seed=seed)
-    keeper = Keeper(pointer.model, folder / "best", lambda: {"f1": _scores(pointer, splits.dev)[1].corrected["f1"]})
+        learns = begun(settings.task, Base.load(base), length=length, seed=seed)
+        for other in (splits.dev, splits.test):
+            learns.check(other)
+        learnt, lost = _examples(learns, splits.train, str(train))
+    tokenizer, model = learns.teller.tokenizer, learns.teller.model
+    fixed = Fixed(learnt, f"{splits.hashes['train']}/{tokenizer.fingerprint}/{length}")
+    plan = settings.plan.model_copy(update={"steps": settings.epochs * -(-len(fixed) // settings.plan.batch)})
+    job = Job(fixed, (learns.objective,), tokenizer.world(length=length), plan, seed=seed)
+    keeper = Keeper(
+        model, folder / "best", lambda: {learns.best: learns.answered(splits.dev)[1].corrected[learns.best]}
+    )
     log = fit(
-        pointer.model,
+        model,
         job,
         folder=folder,
-        title=f"Fine-tune absa: {what}",
+        title=f"Fine-tune absa: {learns.what}",
         progress=progress or Silent(),
         stop=stop,
         watch=keeper,
-        watch_every=max(steps // MEASURED, 1),
+        watch_every=max(plan.steps // MEASURED, 1),
     )
-    pointer.model.load_state_dict(read_tensors(keeper.weights_of("f1")))
-    return _judged(settings, splits, pointer, folder, lost=lost, seconds=cost_of(log).seconds)
+    model.load_state_dict(read_tensors(keeper.weights_of(learns.best)))
+    return _judged(settings, splits, learns, folder, lost=lost, seconds=cost_of(log).seconds)
 
 
-def _begun(settings: OpinionSettings) -> Pointer:
-    """One that has not learnt; BadInput where the base cannot point."""
-    base = Base.load(settings.base)
-    files = base.files if base.files.backbone.decoder else with_decoder(base.files, LAYERS)
-    world = base.tokenizer.world(length=settings.length)
-    parts = planned([settings.task], files.backbone, world)
-    plan = Pointing(task=settings.task, length=settings.length)
-    room = min(plan.search.limit, files.backbone.positions - BEFORE)
-    plan = plan.model_copy(update={"search": plan.search.model_copy(update={"limit": room})})
-    return Pointer(started(files, parts, seed=settings.seed), base.tokenizer, plan)
+def _asked(held: Sequence[Review], where: str, *, subtask: What | None, form: Pairs | None) -> Point | Rating:
+    """What is learnt, as it is said or as the annotations tell."""
+    if (what := subtask or told_by(held, where)) != CATEGORY:
+        if form is not None:
+            raise BadInput(f"--form {form}: asks about categories, and {what} is learnt; give --subtask {CATEGORY} too")
+        return parse(Point, {"subtasks": [what], **_polarities(held)}, where="finetune")
+    told = [replace(review, opinions=tuple(o for o in review.opinions if o.category)) for review in held]
+    if not (categories := sorted({str(said.category) for review in told for said in review.opinions})):
+        raise BadInput(f"{where}: no category is told of any review; annotate some, or learn what is told by words")
+    asked = {"categories": categories, **_polarities(told), "form": form or "nli_m"}
+    return parse(Rating, asked, where=where)
 
 
-def _examples(pointer: Pointer, reviews: Sequence[Review], where: str) -> tuple[list[Example], list[str]]:
-    learnt, lost = pointer.examples(pointer.asked(reviews, pointer.plan.task.subtasks[0]))
+def _polarities(held: Sequence[Review]) -> Mapping[str, Sequence[str]]:
+    """Those that are told, if any."""
+    found = [p for p in POLARITIES if any(said.polarity == p for review in held for said in review.opinions)]
+    return {"polarities": found} if found else {}
+
+
+def _examples(learns: Learner, reviews: Sequence[Review], where: str) -> tuple[list[Example], list[str]]:
+    learnt, lost = learns.examples(reviews)
     if not learnt:
         raise BadInput(f"{where}: of no review can be told what it says" + (f"; the first: {lost[0]}" if lost else ""))
     return learnt, lost
 
 
-def _scores(pointer: Pointer, reviews: Sequence[Review]) -> tuple[list[tuple[Asked, Told]], Scores]:
-    """What is said of these reviews, and how well."""
-    asked = pointer.asked(reviews, subtask := pointer.plan.task.subtasks[0])
-    told = pointer.told(asked)
-    truth, said = [one.truth for one in asked], [one.opinions for one in told]
-    scores = opinion_scores(subtask, truth, said, invalid=[one.invalid for one in told])
-    return list(zip(asked, told, strict=True)), scores
+def figures(scores: Scores) -> dict[str, float]:
+    """Corrected scores, and official ones beside them."""
+    return {**scores.corrected, **{f"official_{name}": value for name, value in scores.official.items()}}
 
 
 def _judged(
-    settings: OpinionSettings, splits: Splits, pointer: Pointer, folder: Path, *, lost: Sequence[str], seconds: float
+    settings: OpinionSettings, splits: Splits, learns: Learner, folder: Path, *, lost: Sequence[str], seconds: float
 ) -> Opined:
     """Answer test, once, and write everything."""
-    scores, answers = {}, list[tuple[Asked, Told]]()
+    scores, answers = {}, list[Answered]()
     for name in ("dev", "test"):
-        answers, found = _scores(pointer, getattr(splits, name))
-        official = {f"official_{score}": value for score, value in found.official.items()}
-        scores[name] = {**found.corrected, **official}
+        answers, found = learns.answered(getattr(splits, name))
+        scores[name] = figures(found)
     outcome = Opined(
-        subtask=settings.task.subtasks[0],
+        subtask=learns.what,
         scores=scores,
         reviews={name: len(getattr(splits, name)) for name in ("train", "dev", "test")},
         lost=tuple(lost),
         seconds=seconds,
         model=str(folder / "model"),
     )
-    pointer.save(folder / "model", card=_card(settings, outcome))
+    learns.teller.save(folder / "model", card=_card(settings, outcome))
     write_whole(folder / "answers.jsonl", "".join(_lines(answers)))
     write_whole(folder / RESULTS, outcome.model_dump_json(indent=2))
     return outcome
 
 
-def _lines(answers: Sequence[tuple[Asked, Told]]) -> Iterator[str]:
-    for asked, told in answers:
-        review = asked.review
-        said = Review(review.text, review.places, told.opinions, review.where)
-        line = {"text": review.text, "opinions": spelled(said), "truth": spelled(review), "where": review.where}
+def _lines(answers: Sequence[Answered]) -> Iterator[str]:
+    for one in answers:
+        review, said = one.review, spelled(replace(one.review, opinions=one.opinions))
+        line = {"text": review.text, "opinions": said, "truth": spelled(review), "where": review.where}
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 

@@ -21,6 +21,7 @@ from quire.predict.base import Predictor
 
 if TYPE_CHECKING:
     from quire.predict.pointer import Pointer
+    from quire.predict.rater import Rater
     from quire.predict.solver import Solver
     from quire.predict.writer import Writer
 
@@ -35,6 +36,7 @@ KINDS = {
 }
 OTHERS = {
     "Pointer": ("points at what reviews say", "load_pointer"),
+    "Rater": ("tells which categories reviews speak of", "load_rater"),
     "Solver": ("answers otherwise", "load_solver"),
     "Writer": ("writes texts", "load_writer"),
 }
@@ -104,7 +106,17 @@ def load_pointer(path: str | Path) -> Pointer:
     return found
 
 
-def opened(path: str | Path) -> Predictor | Writer | Solver | Pointer:
+def load_rater(path: str | Path) -> Rater:
+    """What tells which categories reviews speak of and how these are liked, in a run folder or a model folder."""
+    from quire.predict.rater import Rater
+
+    found = opened(path)
+    if not isinstance(found, Rater):
+        raise BadInput(f"{path}: was not trained on categories of reviews; open it with quire.load")
+    return found
+
+
+def opened(path: str | Path) -> Predictor | Writer | Solver | Pointer | Rater:
     """Whatever answers texts in this folder."""
     folder = located(path)
     record: dict[str, Any] = _record(folder) if (folder / RECORD).is_file() else {"predictor": "network"}
@@ -119,14 +131,16 @@ def opened(path: str | Path) -> Predictor | Writer | Solver | Pointer:
     return predictor
 
 
-def _network(folder: Path) -> Predictor | Writer | Solver | Pointer:
+def _network(folder: Path) -> Predictor | Writer | Solver | Pointer | Rater:
     """What was taught by a paradigm answers; else a classifier labels, and a head for that writes."""
-    from quire.predict import pointer, solver
+    from quire.predict import pointer, rater, solver
     from quire.predict.network import Network
     from quire.predict.writer import EXTRA, Writer, writing_head
     from quire.train.weights import read_model
 
     files = read_model(folder)
+    if rater.EXTRA in files.extra:
+        return rater.Rater.of(folder, files)
     if solver.EXTRA in files.extra:
         found = solver.Solver.of(folder, files)
         return solver.Cast(found) if found.plan.task == "label" else found

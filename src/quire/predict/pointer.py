@@ -22,9 +22,10 @@ from quire.nn.model import Model
 from quire.nn.search import write
 from quire.objectives.point import Point
 from quire.predict.saving import save_network
+from quire.predict.teller import Teller
+from quire.text.absa.own import unread
 from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
-from quire.text.words import word_places
 from quire.train.start import tokenizer_of
 from quire.train.weights import ModelFiles
 
@@ -76,13 +77,13 @@ class Asked:
         return [said for said in self.review.opinions if self.question.aspect in (None, said.aspect)]
 
 
-class Pointer:
+class Pointer(Teller):
     """Model, tokenizer and plan."""
 
     def __init__(self, model: Model, tokenizer: Tokenizer, plan: Pointing) -> None:
         plan.check_room(model.spec)
         self.model, self.tokenizer, self.plan = model.eval(), tokenizer, plan
-        self.world = tokenizer.world(length=plan.length)
+        self.length, self.world = plan.length, tokenizer.world(length=plan.length)
 
     def __call__(self, text: str, *, subtask: Subtask | None = None) -> Review:
         """The text as a review with what it says, as the first subtask asks for it, or another that was learnt.
@@ -98,7 +99,7 @@ class Pointer:
         subtask = subtask or self.plan.task.subtasks[0]
         if subtask in OF_ASPECT:
             raise BadInput(f"{subtask} is asked about an aspect of a review: give it to `told` with the review")
-        blank = [Review(text, word_places(text), (), f"text {number}") for number, text in enumerate(texts, start=1)]
+        blank = unread(texts)
         told = self.told([Asked(review, Question(subtask)) for review in blank])
         return [replace(review, opinions=one.opinions) for review, one in zip(blank, told, strict=True)]
 
@@ -126,7 +127,6 @@ class Pointer:
         return set(question.prefix) <= {*self.plan.task.columns(item, self.world).words.tolist()}
 
     def cut_share(self, texts: Sequence[str]) -> float:
-        """The share of texts that are longer than what is read."""
         room = self.plan.task.room(self.world)
         return sum(len(passage) > room for passage in self.tokenizer.encode(texts)) / len(texts)
 

@@ -9,7 +9,7 @@ A part is [first character, that behind the last], or its words where they stand
 or null is meant and not named. Words are those of `word_places`, so Chinese needs no blanks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quire.core.errors import BadInput, nearest
@@ -31,6 +31,15 @@ def read(content: str, name: str, *, answered: bool = True) -> list[Review]:
     """
     lines = enumerate(content.split("\n"), start=1)
     return [_review(row, where, answered) for where, row in read_jsonl(name, lines).rows]
+
+
+def unread(texts: Sequence[str]) -> list[Review]:
+    """Texts as reviews of which nothing is told yet; BadInput for one without words."""
+    found = [Review(text, word_places(text), (), f"text {number}") for number, text in enumerate(texts, start=1)]
+    for review in found:
+        if (fault := review.fault()) is not None:
+            raise BadInput(f"{review.where}: {fault}")
+    return found
 
 
 def _review(row: Mapping[str, Any], where: str, answered: bool) -> Review:
