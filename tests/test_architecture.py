@@ -144,3 +144,13 @@ def test_the_door_is_light(arguments: list[str]) -> None:
 def test_importing_quire_is_light_and_offers_what_it_says() -> None:
     loaded = fresh("import sys, quire; assert all(hasattr(quire, n) for n in quire.__all__); print(*sys.modules)")[-1]
     assert not _roots(set(loaded.split())) & {*HEAVY, "typer", "pydantic"}
+
+
+def test_opening_a_model_does_not_load_torchs_compiler() -> None:
+    loaded = fresh(
+        "import sys\nfrom quire.core.heads import TokenHead\nfrom quire.core.spec import Backbone\n"
+        "from quire.nn.model import Model\nfrom quire.train.families.base import shapes\n"
+        "spec = Backbone(vocab=9, depth=1, width=8, heads=1, ffn=8, position='learned_bucketed', decoder=1)\n"
+        "shapes(spec, {})\nModel(spec, {'mlm': TokenHead()})\nprint(*sys.modules)"
+    )[-1]
+    assert "torch._dynamo" not in loaded.split()

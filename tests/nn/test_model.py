@@ -28,6 +28,16 @@ def test_weights_are_a_function_of_the_seed_and_not_of_torchs_state(tiny: Backbo
     assert not torch.equal(one["backbone.embeddings.tokens.weight"], other["backbone.embeddings.tokens.weight"])
 
 
+def test_a_model_of_given_weights_has_these_and_draws_none(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Model(tiny, HEADS, seed=5).state_dict()
+    monkeypatch.setattr(torch.Tensor, "normal_", None)  # whoever draws fails
+    found = Model.of(tiny, {"pair": HEADS["pair"]}, given).state_dict()
+    assert found.keys() < given.keys()
+    assert all(torch.equal(found[name], given[name]) for name in found)
+    with pytest.raises(KeyError, match="other"):
+        Model.of(tiny, {"other": HEADS["pair"]}, given)
+
+
 def test_initialisation_is_berts() -> None:
     spec = Backbone(vocab=500, depth=1, width=64, heads=1, ffn=256, positions=64, init_std=0.05)
     for name, tensor in Model(spec, HEADS).state_dict().items():

@@ -66,8 +66,7 @@ class Encoder:
 
     @classmethod
     def _of(cls, source: str, files: ModelFiles, tokenizer: Tokenizer) -> Self:
-        model = Model(files.backbone, files.heads).eval()
-        model.load_state_dict(dict(files.state))
+        model = Model.of(files.backbone, files.heads, files.state).eval()
         read = Reading.of(files.extra, files.backbone, where=f"{source}: extra")
         return cls(source, model, tokenizer, read.length, read.cut)
 

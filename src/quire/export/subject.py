@@ -161,8 +161,7 @@ def _features(folder: Path, found: Features) -> Subject:
 def _encoder(folder: Path, files: ModelFiles) -> Subject:
     if files.causal or EXTRA in files.extra or writing_head(files):
         raise BadInput(f"{folder}: writes texts, which has no ONNX form here; serve it with `quire predict`")
-    model = Model(files.backbone, {}).eval()
-    model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+    model = Model.of(files.backbone, {}, files.state).eval()
     graph = PaddedModel(model)
     length = min(files.extra.get("length", files.backbone.positions), files.backbone.positions)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.attention import Layout, Run, additive
+from quire.nn.initial import new_table
 
 
 def bucket(far: Tensor, *, buckets: int, furthest: int, two_sided: bool) -> Tensor:
@@ -40,7 +41,7 @@ class DistanceBias(nn.Module):
     def __init__(self, spec: Backbone, *, two_sided: bool) -> None:
         super().__init__()
         self.two_sided, self.furthest = two_sided, spec.furthest
-        self.table = nn.Embedding(spec.buckets, spec.heads)
+        self.table = new_table(spec.buckets, spec.heads)
 
     def forward(self, far: Tensor) -> Tensor:
         """Distances j - i [...] -> [H, ...]."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from quire.core.bodies import ALPHABET, Characters
 from quire.core.spec import Backbone
+from quire.nn.initial import new_table
 
 SPELLINGS = "backbone.embeddings.tokens.spellings"
 """The one tensor of a model that holds whole numbers: how each token of the vocabulary is spelled."""
@@ -50,7 +51,7 @@ class CharacterTable(nn.Module):
     def __init__(self, spec: Backbone, plan: Characters) -> None:
         super().__init__()
         self.register_buffer("spellings", torch.zeros(spec.vocab, plan.longest, dtype=torch.int64))
-        self.letters = nn.Embedding(ALPHABET, plan.width, padding_idx=0)
+        self.letters = new_table(ALPHABET, plan.width, padding=0)
         self.filters = nn.ModuleList(nn.Conv1d(plan.width, count, span) for span, count in plan.filters)
         self.reaches = [span - 1 for span, _ in plan.filters]
         size = sum(count for _, count in plan.filters)

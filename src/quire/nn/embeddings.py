@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.initial import new_table
 from quire.nn.norms import norm
 from quire.nn.positions import sinusoids
 
@@ -23,14 +24,14 @@ class Embeddings(nn.Module):
         super().__init__()
         width = spec.embedding_width
         if not shares_tokens:
-            self.tokens = cast(nn.Embedding, tokens or nn.Embedding(spec.vocab, width))
+            self.tokens = cast(nn.Embedding, tokens or new_table(spec.vocab, width))
         learned = spec.position in ("learned", "learned_bucketed")
-        self.positions = nn.Embedding(spec.positions, width) if learned else None
+        self.positions = new_table(spec.positions, width) if learned else None
         self.scale = width**0.5 if spec.scale_embedding else 1.0
         self.sinusoidal = spec.position == "sinusoidal"
         added = spec.segments and spec.position != "relative"  # there they are a part of attention
-        self.segments = nn.Embedding(spec.segments, width) if added else None
-        self.languages = nn.Embedding(spec.languages, width) if spec.languages else None
+        self.segments = new_table(spec.segments, width) if added else None
+        self.languages = new_table(spec.languages, width) if spec.languages else None
         self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
 

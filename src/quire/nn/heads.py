@@ -33,6 +33,7 @@ from quire.nn.actions import ActionScores
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
+from quire.nn.initial import new_table
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pointing import PointerScores
@@ -180,7 +181,7 @@ class BoundaryScores(nn.Module):
 
     def __init__(self, spec: Backbone, *, longest: int, place_width: int) -> None:
         super().__init__()
-        self.places = nn.Embedding(longest, place_width)
+        self.places = new_table(longest, place_width)
         self.dense1 = nn.Linear(2 * spec.width + place_width, spec.width)
         self.norm1 = norm(spec, spec.width)
         self.dense2 = nn.Linear(spec.width, spec.embedding_width)
@@ -210,7 +211,7 @@ class Context(nn.Module):
 
     def __init__(self, spec: Backbone, *, width: int) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(spec.vocab, width)
+        self.tokens = new_table(spec.vocab, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         vectors: Tensor = self.tokens(tokens)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from functools import cached_property, partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +41,12 @@ DECODER = "decoder"
 
 
 class Model(nn.Module):
-    """Backbone and heads as their specs say, with weights drawn from `seed`.
+    """Backbone and heads as their specs say, with weights drawn from `seed`, or none drawn where it is None.
 
     `parts` may also name further bodies, which share the backbone's embeddings (ELECTRA's generator).
     """
 
-    def __init__(self, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], *, seed: int = 0) -> None:
+    def __init__(self, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], *, seed: int | None = 0) -> None:
         super().__init__()
         self.spec = backbone
         self.updates: Mapping[str, Tensor] = {}
@@ -66,6 +67,13 @@ class Model(nn.Module):
             )
         self.to_empty(device="cpu")
         initialise(self, backbone, seed=seed)
+
+    @classmethod
+    def of(cls, backbone: Backbone, parts: Mapping[str, HeadSpec | Backbone], state: Mapping[str, Tensor]) -> Self:
+        """One with weights from `state`, which may hold more. KeyError or RuntimeError where they do not fit."""
+        model = cls(backbone, parts, seed=None)
+        model.load_state_dict({name: state[name] for name in model.state_dict()})
+        return model
 
     def _body(self, backbone: Backbone) -> Body:
         """The backbone, before weights are drawn."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from quire.core.heads import PointerHead
 from quire.core.spec import Backbone
 from quire.nn.grid import Grid
+from quire.nn.initial import new_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class PointerScores(nn.Module):
         self.spec = head
         self.dense = nn.Linear(width, narrow) if narrow != width else None
         self.mlp = nn.Sequential(nn.Linear(width, width), nn.Dropout(head.dropout), nn.ReLU(), nn.Linear(width, narrow))
-        self.labels = nn.Embedding(len(head.labels), narrow) if head.labels else None
+        self.labels = new_table(len(head.labels), narrow) if head.labels else None
 
     def call(self, table: nn.Embedding) -> None:
         """Begin each label's vector as the mean of those of its name: new numbers, that share none with the table."""

@@ -18,6 +18,7 @@ from quire.core.heads import MOST, Windows
 from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.attention import Layout
+from quire.nn.initial import new_table
 from quire.nn.pooling import Mean, build_pooling
 from quire.nn.transformer import Block
 
@@ -27,7 +28,7 @@ class Reread(nn.Module):
 
     def __init__(self, spec: Backbone, width: int) -> None:
         super().__init__()
-        self.places = nn.Embedding(MOST, width)
+        self.places = new_table(MOST, width)
         layer = Backbone(
             width=width,
             heads=gcd(width, spec.heads),

@@ -67,8 +67,7 @@ class Network(Predictor):
             head = head.model_copy(update={"windows": head.windows or "mean"})
             how = head.model_dump(include={"pool", "mix", "activation", "windows"})
         task = parse(Classify, {"labels": labels, "dropout": head.dropout, **how}, where=str(folder))
-        model = Model(files.backbone, {task.slot: head})
-        model.load_state_dict(dict(files.state))
+        model = Model.of(files.backbone, {task.slot: head}, files.state)
         model.updates = files.updates
         read = Reading.of(files.extra, files.backbone, where=f"{folder}: extra")
         network = cls(model, task, tokenizer_of(folder, files.backbone), length=read.length, how=read.cut)
@@ -146,7 +145,7 @@ class Int8Network(Network):
             sizes = sum(prod(shape) for shape in shapes(backbone, heads).values())
         if sizes > sum(array.size for array in arrays.values()):
             raise BadInput(f"{folder}: {RECORD} asks for more weights than there are; write the folder again")
-        model = Model(backbone, parts)
+        model = Model(backbone, parts, seed=None)
         if not DynamicInt8().can(model, facts.plan):
             raise BadInput(f"{where}: the plan names what the model does not have; write the folder again")
         model = DynamicInt8().apply(model, facts.plan)

@@ -170,6 +170,5 @@ class Pointer(Teller):
             raise BadInput(
                 f"{folder}: {EXTRA}: the head {plan.task.head!r} is not what it needs; write the folder again"
             )
-        model = Model(files.backbone, {slot: files.heads[slot] for slot in parts})
-        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        model = Model.of(files.backbone, {slot: files.heads[slot] for slot in parts}, files.state)
         return cls(model, tokenizer, plan)

@@ -152,8 +152,7 @@ class Solver:
         missing = [slot for slot, part in parts.items() if not isinstance(part, Backbone) and slot not in files.heads]
         if missing:
             raise BadInput(f"{folder}: {EXTRA}: no head {missing[0]!r}; write the folder again")
-        model = Model(files.backbone, {slot: files.heads[slot] for slot in parts})
-        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        model = Model.of(files.backbone, {slot: files.heads[slot] for slot in parts}, files.state)
         model.updates = files.updates
         return cls(model, tokenizer, plan)
 

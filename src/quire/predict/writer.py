@@ -200,9 +200,7 @@ class Writer:
         else:
             half = max(files.backbone.positions // 2, 2)
             plan = Writing(task=task_of(files, where=str(folder)), length=half, search=Search(limit=min(64, half - 1)))
-        parts = {plan.task.head: files.heads[plan.task.head]}
-        model = Model(files.backbone, parts)
-        model.load_state_dict({name: files.state[name] for name in model.state_dict()})
+        model = Model.of(files.backbone, {plan.task.head: files.heads[plan.task.head]}, files.state)
         return cls(model.eval(), tokenizer_of(folder, files.backbone), plan)
 
 

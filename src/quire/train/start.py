@@ -92,10 +92,8 @@ def started(files: ModelFiles, parts: Mapping[str, HeadSpec | Backbone], *, seed
 
 def alone(backbone: Backbone, head: HeadSpec, state: Mapping[str, Tensor], *, slot: str, name: str) -> Model:
     """A body with one of the heads that stand on it: what is called `slot` in `state` gets another name."""
-    model = Model(backbone, {name: head})
     renamed = {key.replace(f"heads.{slot}.", f"heads.{name}.", 1): tensor for key, tensor in state.items()}
-    model.load_state_dict({key: renamed[key] for key in model.state_dict()})
-    return model
+    return Model.of(backbone, {name: head}, renamed)
 
 
 def _tied_as_it_was(was: HeadSpec | None, part: HeadSpec | Backbone) -> HeadSpec | Backbone:
