@@ -1,8 +1,8 @@
 """Every command and snippet of the READMEs and the docs is run, in a folder with small files for the person's own.
 
 `quire adapt` and `quire pretrain` are run as they are printed, with a small budget put behind: the last value of an
-option counts. What installs, demonstrates or measures is not run but checked: the make target, the extra or the verb
-must exist.
+option counts. Updates that a verb makes at least are few here, and latencies are measured briefly. What installs,
+demonstrates or measures is not run but checked: the make target, the extra or the verb must exist.
 """
 
 import csv
@@ -23,6 +23,7 @@ import pytest
 import typer
 from markdown_it import MarkdownIt
 
+from quire.adapt import measure
 from quire.cli import app
 from quire.core.errors import BadInput, Diverged, QuireError, Stopped
 
@@ -46,6 +47,7 @@ SMALL = {
     "compare --strategies": ["--seeds=1", "--set=finetune.epochs=1", "--set=finetune.train.batch=2"],
     "compare --sharing": ["--budget=2steps", "--seeds=1", "--set=data.tokenizer.size=300", "--set=finetune.epochs=1"],
 }
+LEAST = ("quire.strategies.job.LEAST", "quire.compare.arms.LEAST_FINETUNE", "quire.stages.job.LEAST")
 SMALL_CALL = ('budget="5m", seeds=3', 'budget="2steps", seeds=1, changes=["train.batch=4"]')
 WORDS = ["lamp", "chair", "kettle", "box", "parcel", "two", "days", "after", "the", "it", "was", "in", "with", "very"]
 OPINIONS = {"good": ["lovely", "sturdy", "quick", "pleased"], "bad": ["broke", "cracked", "slow", "returned"]}
@@ -76,6 +78,10 @@ def commands(text: str) -> list[str]:
 @pytest.fixture
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the pages speak of."""
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+    monkeypatch.setattr(measure, "LEAST_RUNS", 2)
+    for floor in LEAST:
+        monkeypatch.setattr(floor, 3)
     draw = random.Random(0)
 
     def review(label: str) -> str:
@@ -93,7 +99,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "names.conll").write_text("\n".join(told), encoding="utf-8")
     liked = {"good": "positive", "bad": "negative"}
     said = [
-        (draw.choice(WORDS[:5]), draw.choice(OPINIONS[label]), liked[label], n) for n in range(24) for label in liked
+        (draw.choice(WORDS[:5]), draw.choice(OPINIONS[label]), liked[label], n) for n in range(12) for label in liked
     ]
     rows = [
         {"text": f"{n} the {thing} is {word}", "opinions": [{"aspect": thing, "opinion": word, "polarity": how}]}
