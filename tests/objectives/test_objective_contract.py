@@ -1,11 +1,14 @@
 """What every objective promises, paradigms included: a new one is tested without being asked."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.elsewhere import there
 from torch import Tensor
 
 from quire.core.catalogue import Component, catalogue
@@ -195,3 +198,25 @@ def test_a_table_narrower_than_the_states_will_do(
         backbone = backbone.model_copy(update={"embedding": backbone.width // 3})
     model = Model(backbone, planned([objective], backbone, world))
     assert torch.isfinite(objective.loss(Step(model, Packed(Batch.pack(damaged)))))
+
+
+@every
+def test_a_device_computes_the_same(objective: Objective, damaged: list[Example], model: Model) -> None:
+    """Every tensor is made where the model is: none is left here, none is read there. On a GPU, where there is one,
+    else on a device of paper (`tests/elsewhere.py`), which has no kernel for an LSTM."""
+    real = torch.cuda.is_available()
+    if not real and any(isinstance(module, torch.nn.LSTMCell | torch.nn.LSTM) for module in model.modules()):
+        pytest.skip("an LSTM computes on a CPU or a GPU alone")
+    batch = Batch.pack(damaged)
+    torch.manual_seed(6)
+    loss = objective.loss(Step(model.eval(), Packed(batch)))
+    here = _gradients(loss, model)
+    with nullcontext(torch.device("cuda")) if real else there() as device:
+        moved = deepcopy(model).to(device)
+        torch.manual_seed(6)
+        again = objective.loss(Step(moved, Packed(batch, device)))
+        found = _gradients(again, moved)
+        assert float(again.detach()) == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert found.keys() == here.keys()
+        for name, gradient in here.items():
+            torch.testing.assert_close(found[name].cpu(), gradient, rtol=1e-3, atol=1e-4, msg=name)
