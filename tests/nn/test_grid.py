@@ -75,3 +75,4 @@ def test_long_blanks_are_not_worth_a_call() -> None:
     assert worth_it([5, 9, 7], [5, 9, 7], calls=3, inner=64)
     assert not worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64)
     assert not worth_it([5, 5], [5, 5], calls=1, inner=64)
+    assert worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64, device="cuda")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.core.visibility import Apart, Causal, Full, Visibility, Window
+from quire.nn.flowing import flowing, flows
 from quire.nn.grid import Grid, worth_it
 from quire.nn.positions import Rotation
 from quire.nn.prefix import PrefixTable
@@ -221,13 +222,18 @@ class Layout:
         runs = [replace(run, given=mask) for run, mask in zip(self.runs, masks, strict=True)]
         return Layout(runs, self.positions, self.segments, radius=self.radius, rotations=self._rotations)
 
+    @cached_property
+    def kinds(self) -> set[type[Visibility] | None]:
+        """Those of the runs; None of one whose mask was given."""
+        return {type(run.sees) if run.given is None else None for run in self.runs}
+
     def grid(self, inner: int) -> tuple[Grid, Tensor] | None:
         """Where the sequences are short and unequal: all of them at once, and the mask [S, 1, L or 1, L] of it."""
         if inner not in self._grids:
-            kinds = {type(run.sees) if run.given is None else None for run in self.runs}
-            plain = kinds in ({Full}, {Causal})
-            worth = plain and worth_it(self.lengths, self.lengths, calls=len(self.runs), inner=inner)
-            self._grids[inner] = self._gridded(Causal in kinds) if worth else None
+            plain = self.kinds in ({Full}, {Causal})
+            lengths, device = self.lengths, self.positions.device
+            worth = plain and worth_it(lengths, lengths, calls=len(self.runs), inner=inner, device=device)
+            self._grids[inner] = self._gridded(Causal in self.kinds) if worth else None
         return self._grids[inner]
 
     def _gridded(self, causal: bool) -> tuple[Grid, Tensor]:
@@ -262,8 +268,16 @@ class Mixing(nn.Module):
         self.probe = nn.Parameter(torch.empty(spec.inner)) if spec.score == "additive" else None
         self.prefix = PrefixTable(spec) if spec.prefix else None
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but products and a softmax happens here."""
+        return self.probe is None and self.prefix is None and not (self.training and self.dropout)
+
     def mixed(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, layout: Layout) -> Tensor:
         """[N, W]: what each position takes from those of its sequence that it sees, heads side by side."""
+        if flows(q_NHD) and self.plain and layout.kinds in ({Full}, {Causal}):
+            causal = layout.kinds == {Causal}
+            return flowing(q_NHD, k_NHD, v_NHD, layout.lengths, causal=causal, scale=self.scale).flatten(1)
         if (found := layout.grid(q_NHD[0].numel())) is not None:
             grid, mask = found
             q, k, v = (grid.laid(x).transpose(1, 2) for x in (q_NHD, k_NHD, v_NHD))
@@ -286,6 +300,8 @@ class Mixing(nn.Module):
         if self.prefix is not None:
             k, v, mask = self.prefix.before(k, v, mask, causal=causal)
             causal = False
+        if mask is not None:
+            mask = mask.to(q.dtype)  # cuDNN reads any mask as if it were of this type (pytorch 191612)
         if self.probe is None:
             return F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=self.scale

@@ -49,7 +49,8 @@ class Crossing:
     def grids(self, inner: int) -> tuple[Grid, Grid, Tensor] | None:
         """Those of targets and sources, and the mask [S, 1, 1, L], where one call for all is worth its blanks."""
         if inner not in self._grids:
-            worth = worth_it(self.targets, self.sources, calls=len(self.pairs), inner=inner)
+            calls = len(self.pairs)
+            worth = worth_it(self.targets, self.sources, calls=calls, inner=inner, device=self.device)
             self._grids[inner] = self._gridded() if worth else None
         return self._grids[inner]
 
@@ -117,4 +118,5 @@ class CrossAttention(nn.Module):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None) -> Tensor:
         """Queries [R, H, Q, D], keys and values [R, H, L, D] -> [R, H, Q, D]."""
         dropout = self.dropout if self.training else 0.0
+        mask = None if mask is None else mask.to(q.dtype)  # see `Mixing.mix`
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=self.scale)

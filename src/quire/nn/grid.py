@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 CALL = 4e6
 """FLOPs that take as long as a call of attention, forward and backward, with all that leads to it; on a CPU."""
+LAUNCH = 1e9
+"""The same on a GPU, which computes a thousand times as fast and begins no sooner."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,11 @@ class Grid:
         return cls(index_SL, torch.nonzero((place_L < lengths_S1).flatten()).squeeze(1))
 
     def laid(self, x_NX: Tensor) -> Tensor:
-        """[N, ...] -> [S, L, ...]"""
-        found_SLX: Tensor = F.embedding(self.index_SL, x_NX.flatten(1))  # its backward pass is quicker than indexing's
-        return found_SLX.view(*self.index_SL.shape, *x_NX.shape[1:])
+        """[N, ...] -> [S, L, ...], 0 where nobody stands."""
+        shape, x_NX = (*self.index_SL.shape, *x_NX.shape[1:]), x_NX.flatten(1)
+        # Gathering rows instead would add up the gradients of all blanks in one row: on a GPU, one after the other.
+        blank = x_NX.new_zeros(self.index_SL.numel(), x_NX.shape[1])
+        return blank.index_copy(0, self.place_N, x_NX).view(shape)
 
     def taken(self, x_SLX: Tensor) -> Tensor:
         """[S, L, X] -> [N, X]"""
@@ -49,8 +52,11 @@ class Grid:
         return torch.zeros(none_SL.shape, device=device).masked_fill_(none_SL, float("-inf"))[:, None, None]
 
 
-def worth_it(queries: Sequence[int], keys: Sequence[int], *, calls: int, inner: int) -> bool:
+def worth_it(
+    queries: Sequence[int], keys: Sequence[int], *, calls: int, inner: int, device: torch.device | str = "cpu"
+) -> bool:
     """Whether what the blanks cost, in heads of `inner` numbers together, is less than `calls` calls."""
     square = len(queries) * max(queries, default=0) * max(keys, default=0)
     blanks = square - sum(q * k for q, k in zip(queries, keys, strict=True))
-    return 12.0 * inner * blanks < CALL * (calls - 1)  # two products, forward and twice backward
+    call = CALL if torch.device(device).type == "cpu" else LAUNCH
+    return 12.0 * inner * blanks < call * (calls - 1)  # two products, forward and twice backward

@@ -107,7 +107,7 @@ class RelativeAttention(nn.Module):
             q + u,
             k,
             v,
-            attn_mask=bias_RHQL if mask_QL is None else bias_RHQL + mask_QL,
+            attn_mask=(bias_RHQL if mask_QL is None else bias_RHQL + mask_QL).to(q.dtype),  # see `Mixing.mix`
             dropout_p=self.dropout if self.training else 0.0,
         )
         return mixed_RHQD.transpose(1, 2).flatten(2)
