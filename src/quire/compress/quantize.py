@@ -1,9 +1,10 @@
 """Dynamic int8 (survey: Weight Quantization; Zafrir et al. 2019, Q8BERT, without quantisation-aware training).
 
 Weights of linear layers are int8 with one scale per output row, w = scale * q, q in [-127, 127]; inputs are quantised
-on the way, with a scale from their range in the batch. The token table is int8 with one scale per row.
+on the way, with a scale from their range in the batch. The token table is int8 with one scale per row, and so is the
+matrix that a head over the vocabulary has of its own; a product with either is one of int8.
 
-Legend: V vocabulary, O outputs, I inputs.
+Legend: V vocabulary, E width of the embeddings, M rows, O outputs, I inputs.
 """
 
 import copy
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from quire.compress.base import Compressor
 from quire.core.config import Settings
+from quire.nn.heads import TokenScores
 from quire.nn.model import Model
 
 
@@ -24,34 +26,49 @@ class Int8Plan(Settings):
 
     linears: tuple[str, ...]
     tables: tuple[str, ...]
+    matrices: tuple[str, ...] = ()
+    """Parameters [V, E] of heads that are not tied to the table."""
     reduce_range: bool
     """7-bit inputs: needed where the processor adds pairs of products in 16 bits (x86 without VNNI)."""
 
 
 class DynamicInt8(Compressor[Int8Plan]):
-    """All linear layers of the backbone and the token table; heads stay fp32, they are small."""
+    """All linear layers of the backbone, the token table, and what heads over the vocabulary have in its place.
+
+    The rest of the heads stays fp32, it is small.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def plan(self, model: Model) -> Int8Plan:
         named = dict(model.backbone.named_modules(prefix="backbone"))
+        heads = model.heads.named_modules(prefix="heads")
         return Int8Plan(
             linears=tuple(name for name, module in named.items() if isinstance(module, nn.Linear)),
             tables=tuple(name for name in ("backbone.embeddings.tokens",) if isinstance(named[name], nn.Embedding)),
+            matrices=tuple(
+                f"{name}.weight" for name, head in heads if isinstance(head, TokenScores) and head.weight is not None
+            ),
             reduce_range=not torch.cpu._is_vnni_supported(),
         )
 
     def can(self, model: Model, plan: Int8Plan) -> bool:
         """Whether the model has what the plan names."""
         whole = self.plan(model)
-        return set(plan.linears) <= set(whole.linears) and set(plan.tables) <= set(whole.tables)
+        asked, there = ({*some.linears, *some.tables, *some.matrices} for some in (plan, whole))
+        return asked <= there
 
     def apply(self, model: Model, plan: Int8Plan) -> Model:
         small = copy.deepcopy(model).cpu().eval()
         for name in plan.linears:
             small.set_submodule(name, Int8Linear(small.get_submodule(name), reduce_range=plan.reduce_range))
         for name in plan.tables:
-            small.set_submodule(name, Int8Embedding(small.get_submodule(name)))
+            table = small.get_submodule(name).get_parameter("weight")
+            small.set_submodule(name, Int8Embedding(table, reduce_range=plan.reduce_range))
+        for name in plan.matrices:
+            head, own = small.get_submodule(name.rpartition(".")[0]), small.get_parameter(name)
+            del head.weight
+            head.add_module("weight", Int8Embedding(own, reduce_range=plan.reduce_range))
         for parameter in small.parameters():
             parameter.requires_grad_(False)
         return small
@@ -64,8 +81,30 @@ def quantise_rows(weight_OI: Tensor) -> tuple[Tensor, Tensor]:
     return (weight_OI / scale_O[:, None]).round().clamp(-127, 127).to(torch.int8), scale_O
 
 
+class Product:
+    """x times int8 rows; the packed form of these is made at first use, and a copy makes its own."""
+
+    def __init__(self, *, reduce_range: bool) -> None:
+        self.reduce_range = reduce_range
+        self._packed: Any = None
+
+    def __call__(self, x: Tensor, rows_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None) -> Tensor:
+        """[..., I] -> [..., O]."""
+        if self._packed is None:
+            zeros = torch.zeros(len(scale_O), dtype=torch.long)
+            with warnings.catch_warnings():  # torch 2.13 announces the end of quantised tensors; below 2.14 they work
+                warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
+                rows = torch._make_per_channel_quantized_tensor(rows_OI, scale_O.double(), zeros, 0)
+            self._packed = torch.ops.quantized.linear_prepack(rows, bias_O)
+        y: Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, self.reduce_range)
+        return y
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Product":
+        return Product(reduce_range=self.reduce_range)
+
+
 class Int8Linear(nn.Module):
-    """y = x W^T + b with int8 W; the packed form of W is made at first use and is not part of the state."""
+    """y = x W^T + b with int8 W."""
 
     weight: Tensor
     scale: Tensor
@@ -78,53 +117,45 @@ class Int8Linear(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().clone())
-        self.reduce_range = reduce_range
-        self._packed: Any = None
+        self.product = Product(reduce_range=reduce_range)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
-        if self._packed is None:
-            self._packed = self._pack()
-        y: Tensor = torch.ops.quantized.linear_dynamic(x, self._packed, self.reduce_range)
-        return y
-
-    def _pack(self) -> Any:
-        zeros = torch.zeros(len(self.scale), dtype=torch.long)
-        with warnings.catch_warnings():  # torch 2.13 announces the end of quantised tensors; below 2.14 they work
-            warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
-            rows = torch._make_per_channel_quantized_tensor(self.weight, self.scale.double(), zeros, 0)
-        return torch.ops.quantized.linear_prepack(rows, self.bias)
+        return self.product(x, self.weight, self.scale, self.bias)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._packed = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Int8Linear":
-        twin = Int8Linear.__new__(Int8Linear)
-        nn.Module.__init__(twin)
-        for name, buffer in self._buffers.items():
-            twin.register_buffer(name, None if buffer is None else buffer.clone())
-        twin.reduce_range, twin._packed = self.reduce_range, None
-        return twin
+        self.product = copy.deepcopy(self.product)  # whose packed form was of other weights
 
 
 class Int8Embedding(nn.Module):
-    """A table of int8 rows; a row is scaled when it is looked up."""
+    """A table of int8 rows: a row is scaled when it is looked up, and a product is one of int8.
+
+    `quire.nn.tables.Multiplies`.
+    """
 
     rows: Tensor
     scale: Tensor
 
-    def __init__(self, table: nn.Module) -> None:
+    def __init__(self, weight_VE: Tensor, *, reduce_range: bool) -> None:
         super().__init__()
-        assert isinstance(table, nn.Embedding)
-        rows, scale = quantise_rows(table.weight.detach())
+        rows, scale = quantise_rows(weight_VE.detach())
         self.register_buffer("rows", rows)
         self.register_buffer("scale", scale)
+        self.product = Product(reduce_range=reduce_range)
 
     @property
     def weight(self) -> Tensor:
-        """The whole table in fp32 [V, W], for tied heads."""
+        """The whole table in fp32 [V, E], for who wants more than a product with it."""
         return self.rows.float() * self.scale[:, None]
 
     def forward(self, indices: Tensor) -> Tensor:
         return self.rows[indices].float() * self.scale[indices][..., None]
+
+    def scores(self, x_ME: Tensor) -> Tensor:
+        """x times each row, [M, V]."""
+        return self.product(x_ME, self.rows, self.scale, None)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.product = copy.deepcopy(self.product)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.attention import Layout, Run, additive
-from quire.nn.initial import new_table
+from quire.nn.tables import new_table
 
 
 def bucket(far: Tensor, *, buckets: int, furthest: int, two_sided: bool) -> Tensor:

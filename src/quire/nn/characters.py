@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from quire.core.bodies import ALPHABET, Characters
 from quire.core.spec import Backbone
-from quire.nn.initial import new_table
+from quire.nn.tables import new_table
 
 SPELLINGS = "backbone.embeddings.tokens.spellings"
 """The one tensor of a model that holds whole numbers: how each token of the vocabulary is spelled."""

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
-from quire.nn.initial import new_table
 from quire.nn.norms import norm
 from quire.nn.positions import sinusoids
+from quire.nn.tables import new_table
 
 
 class Embeddings(nn.Module):

@@ -33,18 +33,16 @@ from quire.nn.actions import ActionScores
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
-from quire.nn.initial import new_table
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pointing import PointerScores
 from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
 from quire.nn.projected import BRANCH, Projected
+from quire.nn.tables import against, new_table
 from quire.nn.windows import build_windows
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
-FEW = 8
-"""Rows up to which a table times rows is quicker than rows times a table."""
 
 
 class TokenScores(nn.Module):
@@ -70,21 +68,7 @@ class TokenScores(nn.Module):
             x_MW = self.norm(activate(self.activation, x_MW))
         if self.scale != 1:
             x_MW = x_MW * self.scale
-        return _against(x_MW, tokens.weight if self.weight is None else self.weight, self.bias)
-
-
-def _against(x_ME: Tensor, table_VE: Tensor, bias_V: Tensor | None) -> Tensor:
-    """x times the table, [M, V]: F.linear, but for few rows on a CPU, where text is written a token at a time.
-
-    There the product is taken the other way round, a single row twice: MKL's product with one vector has half the
-    speed of that with two, and F.linear is slower still for two to eight (a table of 50,257 x 384: one row 7.8 and
-    3.8 ms, two 18 and 4, eight 14 and 9).
-    """
-    if len(x_ME) > FEW or x_ME.device.type != "cpu" or torch.is_grad_enabled():
-        return F.linear(x_ME, table_VE, bias_V)
-    rows_RE = x_ME.repeat(2, 1) if len(x_ME) == 1 else x_ME
-    scores_MV = (table_VE @ rows_RE.T)[:, : len(x_ME)].T
-    return scores_MV if bias_V is None else scores_MV + bias_V
+        return against(x_MW, tokens if self.weight is None else self.weight, self.bias)
 
 
 class SequenceScores(nn.Module):

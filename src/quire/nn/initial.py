@@ -31,15 +31,6 @@ class Begins(Protocol):
         """Set them, once all are drawn."""
 
 
-def new_table(rows: int, width: int, *, padding: int | None = None) -> nn.Embedding:
-    """A table whose rows are drawn by `initialise`.
-
-    nn.Embedding would draw them itself, and where no memory is behind them yet (the device "meta") that draw alone
-    loads torch's compiler, which takes some 0.7 of the 3 seconds in which a process opens a small base.
-    """
-    return nn.Embedding(rows, width, padding_idx=padding, _weight=torch.empty(rows, width))
-
-
 def initialise(module: nn.Module, spec: Backbone, *, seed: int | None) -> None:
     """Draw all parameters from `seed`, independent of torch's global state; without one all that is drawn is 0."""
     generator = torch.Generator().manual_seed(seed or 0)

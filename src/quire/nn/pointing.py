@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from quire.core.heads import PointerHead
 from quire.core.spec import Backbone
 from quire.nn.grid import Grid
-from quire.nn.initial import new_table
+from quire.nn.tables import new_table
 
 
 @dataclass(frozen=True, eq=False)

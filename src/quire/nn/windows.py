@@ -18,8 +18,8 @@ from quire.core.heads import MOST, Windows
 from quire.core.spec import Backbone
 from quire.core.visibility import Full
 from quire.nn.attention import Layout
-from quire.nn.initial import new_table
 from quire.nn.pooling import Mean, build_pooling
+from quire.nn.tables import new_table
 from quire.nn.transformer import Block
 
 
