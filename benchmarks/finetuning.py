@@ -1,4 +1,5 @@
-"""(b) Fine-tuning a small base on sentences of varied length: samples a second, against transformers' Trainer."""
+"""(b) Fine-tuning a small base on sentences of varied length: samples a second, against transformers' Trainer
+and a plain loop over length buckets."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import torch
 
 from benchmarks import peers
 from benchmarks.harness import Result, Scale, versus
+from benchmarks.plain import BUCKETS, plain_training
 from benchmarks.text import Labelled
 from quire.core.errors import BadInput
 from quire.core.example import Example, World
@@ -25,12 +27,13 @@ REMARKS = (
     "dropout, AdamW, clipping and schedule equal; fp32; no logs, no checkpoints, no evaluation; tokenizing and "
     "start-up not timed.",
     "Fine-tuning: the peer pads each batch to its longest sentence and computes the last block at every position, "
-    "Quire packs and computes it at the first; shares of the peak count for both what Quire computes.",
+    "Quire packs and computes it at the first; shares of the peak count for both what Quire computes. The plain loop "
+    "sorts all sentences by length, cuts them into batches, and shuffles these.",
 )
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
-    """One epoch after the other, against the Trainer's default order and against its grouping by length."""
+    """One epoch after the other, against the Trainer's default order, its grouping by length, and a plain loop."""
     peers.require(*PACKAGES)
     task, examples = _task(text[: scale.samples], base, scale)
     model = started(base.files, planned([task], base.files.backbone, World(base.tokenizer.vocab)), seed=0)
@@ -46,6 +49,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         peers.their_training(name, theirs, rows, collator, plan=plan, skip=0, sampling=sampling)
         for name, sampling in SAMPLING.items()
     ]
+    others.append(plain_training(BUCKETS, theirs, rows, collator, plan=plan, skip=0))
     flops = peers.necessary_flops(model, task, examples)
     found = versus(TITLE, ours, others, pairs=scale.pairs, unit="samples", work=len(examples), flops=flops)
     return Result(found, agreements, REMARKS)

@@ -1,4 +1,5 @@
-"""(a) Masked language modelling from scratch: tokens a second, against transformers' Trainer and its MLM collator."""
+"""(a) Masked language modelling from scratch: tokens a second, against transformers' Trainer and its MLM collator,
+and against a plain loop with the same model and collator."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.harness import Result, Scale, versus
+from benchmarks.plain import PLAIN, plain_training
 from benchmarks.text import Labelled
 from quire.core.errors import BadInput
 from quire.core.example import IGNORE, Example, Passage, Vocab, World
@@ -66,15 +68,18 @@ def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer,
     agreements = peers.same_training(title, model, objective, asked, theirs=theirs, labels=labels)
     plan = TrainPlan(steps=scale.skip + scale.steps, batch=scale.batch, lr=1e-4)
     ours = peers.our_training(model, Job(Fixed(blocks, title), (objective,), world, plan), skip=scale.skip)
-    rows = _their_rows(blocks, world.vocab)
-    peer = peers.their_training(TRAINER, theirs, rows, _collator(folder), plan=plan, skip=scale.skip)
+    rows, collator = _their_rows(blocks, world.vocab), _collator(folder)
+    others = [
+        peers.their_training(TRAINER, theirs, rows, collator, plan=plan, skip=scale.skip),
+        plain_training(PLAIN, theirs, rows, collator, plan=plan, skip=scale.skip),
+    ]
     sequences = scale.steps * scale.batch
     necessary = peers.necessary_flops(model, objective, asked)
     return Result(
         rows=versus(
             title,
             ours,
-            [peer],
+            others,
             pairs=scale.pairs,
             unit="tokens",
             work=sequences * scale.length,

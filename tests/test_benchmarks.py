@@ -6,22 +6,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import finetuning, generation, inference, onnx, peers, pretraining, show, star, text, vectors
+from benchmarks import finetuning, generation, inference, onnx, peers, plain, pretraining, show, star, text, vectors
 from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
 from typer.testing import CliRunner
 
 from quire import recipe
 from quire.core.errors import BadInput
+from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.explain import Space
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
+from quire.train.optim import TrainPlan, factor
 from quire.train.start import Base
 from quire.train.weights import ModelFiles
 
@@ -47,8 +50,8 @@ MEASURES: dict[str, Callable[..., Result]] = {
     "inference": inference.measure,
 }
 PEERS = {
-    "pretraining": ["Trainer"],
-    "finetuning": ["Trainer", "Trainer, group_by_length"],
+    "pretraining": ["Trainer", plain.PLAIN],
+    "finetuning": ["Trainer", "Trainer, group_by_length", plain.BUCKETS],
     "inference": ["transformers, file order", "transformers, by length", "sentence-transformers encode", "quire int8"],
 }
 
@@ -137,6 +140,43 @@ def test_a_benchmark_measures_what_it_says(
     assert [r["peer"] for r in written if r["record"] == "row"] == PEERS[name]
     assert written[0]["pairs"][0]["ours"] == found.rows[0].pairs[0].ours
     assert found.rows[0].work == {"pretraining": 2 * 4 * 16, "finetuning": 16, "inference": 24}[name]
+
+
+def test_batches_of_a_plain_loop_are_of_near_lengths_in_random_order() -> None:
+    lengths = [int(n) for n in rng("lengths").integers(3, 60, size=40)]
+    found = plain.by_length(lengths, batch=8, draw=rng("batches"))
+    epochs = [[next(found).tolist() for _ in range(5)] for _ in range(2)]
+    for epoch in epochs:
+        assert sorted(i for batch in epoch for i in batch) == list(range(40))
+        near = sorted(sorted(lengths[i] for i in batch) for batch in epoch)
+        assert [n for batch in near for n in batch] == sorted(lengths)
+        assert [min(lengths[i] for i in batch) for batch in epoch] != [batch[0] for batch in near]
+    assert epochs[0] != epochs[1]
+
+
+def test_a_plain_loop_follows_the_plan() -> None:
+    """Clipped gradients, rates of the schedule, decay of matrices alone: as AdamW's first updates have it."""
+    plan = TrainPlan(steps=3, batch=2, lr=0.1, warmup=1, weight_decay=0.5, clip=1e-6, eps=1.0)
+    model = Doubled()
+    side = plain.plain_training("toy", model, [{"input_ids": [1]}] * 4, lambda rows: {"rows": rows}, plan=plan, skip=1)
+    assert side.run() > 0
+    kept = np.prod([1 - plan.lr * factor(plan)(t) * plan.weight_decay for t in range(plan.steps)])
+    assert model.matrix.detach().numpy() == pytest.approx(kept * np.ones((2, 2)), abs=1e-5)
+    assert model.bias.detach().numpy() == pytest.approx(np.ones(2), abs=1e-5)
+    assert (model.training, model.seen) == (True, [2, 2, 2])
+
+
+class Doubled(torch.nn.Module):
+    """A model whose gradient is far above what is let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix, self.bias = (torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2), (2,)))
+        self.seen: list[int] = []
+
+    def forward(self, rows: list[Any]) -> Any:
+        self.seen.append(len(rows))
+        return SimpleNamespace(loss=1e3 * (self.matrix.sum() + self.bias.sum()))
 
 
 def test_a_wrong_weight_is_refused(
