@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import show, text
-from benchmarks.harness import Result, Row, Scale
+from benchmarks.harness import Memory, Result, Row, Scale
 from quire.core.errors import BadInput, QuireError
 from quire.core.spec import Backbone
 from quire.train.start import Base
@@ -27,6 +27,7 @@ class Name(StrEnum):
     """The benchmarks, each a module of this package."""
 
     PRETRAINING = "pretraining"
+    MEMORY = "memory"
     FINETUNING = "finetuning"
     INFERENCE = "inference"
     STAR = "star"
@@ -74,14 +75,20 @@ def main(
     began = {"record": "run", "began": datetime.now(UTC).isoformat(timespec="seconds"), **settings}
     _note(out, [began | {"environment": show.environment()}])
     rows: list[Row] = []
+    memory: list[Memory] = []
     remarks: list[str] = []
     for name in only or Name:
         found = _measured(name, sample, base, scale, console)
         if found:
             _note(out, list(show.records(found)))
             rows += found.rows
+            memory += found.memory
             remarks += found.remarks
-    console.print(show.table(rows, _title(data, threads, quick)))
+    title = _title(data, threads, quick)
+    if rows:
+        console.print(show.table(rows, title))
+    if memory:
+        console.print(show.memory_table(memory, title))
     for remark in remarks:
         console.print(f"- {remark}")
 

@@ -109,6 +109,21 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Bytes that ours and the peer's same work took, run by run."""
+
+    benchmark: str
+    peer: str
+    ours: tuple[int, ...]
+    theirs: tuple[int, ...]
+
+    @property
+    def ratio(self) -> Spread:
+        """How many times the peer's memory ours is."""
+        return Spread.of([ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)])
+
+
+@dataclass(frozen=True)
 class Agreement:
     """What was compared before timing, and the largest difference found."""
 
@@ -123,6 +138,7 @@ class Result:
     rows: tuple[Row, ...]
     agreements: tuple[Agreement, ...]
     remarks: tuple[str, ...] = ()
+    memory: tuple[Memory, ...] = ()
 
 
 def agree(what: str, ours: object, theirs: object, *, relative: bool = False) -> Agreement:

@@ -145,23 +145,37 @@ def their_training(
 
     A turn makes a new Trainer, so that both sides begin with fresh moments; making it is not timed.
     """
-    from transformers import PrinterCallback, Trainer
 
     def run() -> float:
         clock = Clock()
-        with TemporaryDirectory() as folder:
-            trainer = Trainer(
-                model=model,
-                args=_arguments(folder, plan, sampling),
-                train_dataset=rows,
-                data_collator=collator,
-                callbacks=[_clocked(clock)],
-            )
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
+        train(model, rows, collator, plan=plan, sampling=sampling, clock=clock)
         return clock.seconds(skip)
 
     return Side(name, run)
+
+
+def train(
+    model: Any,
+    rows: Sequence[Mapping[str, Any]],
+    collator: Any,
+    *,
+    plan: TrainPlan,
+    sampling: str = "random",
+    clock: Clock,
+) -> None:
+    """One training by transformers' Trainer; `clock` is told when ours would be."""
+    from transformers import PrinterCallback, Trainer
+
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=model,
+            args=_arguments(folder, plan, sampling),
+            train_dataset=rows,
+            data_collator=collator,
+            callbacks=[_clocked(clock)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
 
 def _arguments(folder: str, plan: TrainPlan, sampling: str) -> Any:

@@ -38,8 +38,10 @@ REMARKS = (
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
     """Every backbone of the scale, on blocks of the text cut by the base's tokenizer."""
     peers.require(*PACKAGES)
-    blocks = _blocks([sentence for sentence, _ in text], base.tokenizer, scale)
-    found = [_one(name, spec, blocks, base.tokenizer, scale, folder / name) for name, spec in scale.backbones.items()]
+    cut = blocks([sentence for sentence, _ in text], base.tokenizer, scale)
+    found = [
+        Both(name, spec, cut, base.tokenizer, scale, folder / name).measured() for name, spec in scale.backbones.items()
+    ]
     return Result(
         rows=tuple(row for result in found for row in result.rows),
         agreements=tuple(agreement for result in found for agreement in result.agreements),
@@ -47,7 +49,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     )
 
 
-def _blocks(sentences: list[str], tokenizer: Tokenizer, scale: Scale) -> list[Example]:
+def blocks(sentences: list[str], tokenizer: Tokenizer, scale: Scale) -> list[Example]:
     """The text as blocks of `scale.length` with their special tokens; as many as fill whole batches."""
     passages = tokenizer.encode(sentences)
     tokens, starts = (np.concatenate(parts) for parts in zip(*((p.tokens, p.starts) for p in passages), strict=True))
@@ -59,37 +61,57 @@ def _blocks(sentences: list[str], tokenizer: Tokenizer, scale: Scale) -> list[Ex
     return [Example.of(tokenizer.vocab, Passage(tokens[cut], starts[cut])) for cut in cuts]
 
 
-def _one(name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer, scale: Scale, folder: Path) -> Result:
-    title, objective, world = f"pre-training {name}", Mlm(select=Bernoulli(rate=RATE)), World(tokenizer.vocab)
-    model = Model(spec, planned([objective], spec, world))
-    theirs = peers.opened(peers.write(folder, model, tokenizer), "AutoModelForMaskedLM")
-    asked = [objective.corrupt(block, world, rng("benchmark", i)) for i, block in enumerate(blocks[: scale.batch])]
-    labels = peers.padded([example.answers[objective.slot] for example in asked], fill=IGNORE)
-    agreements = peers.same_training(title, model, objective, asked, theirs=theirs, labels=labels)
-    plan = TrainPlan(steps=scale.skip + scale.steps, batch=scale.batch, lr=1e-4)
-    ours = peers.our_training(model, Job(Fixed(blocks, title), (objective,), world, plan), skip=scale.skip)
-    rows, collator = _their_rows(blocks, world.vocab), _collator(folder)
-    others = [
-        peers.their_training(TRAINER, theirs, rows, collator, plan=plan, skip=scale.skip),
-        plain_training(PLAIN, theirs, rows, collator, plan=plan, skip=scale.skip),
-    ]
-    sequences = scale.steps * scale.batch
-    necessary = peers.necessary_flops(model, objective, asked)
-    return Result(
-        rows=versus(
-            title,
-            ours,
+def masked() -> Mlm:
+    """What is asked on both sides."""
+    return Mlm(select=Bernoulli(rate=RATE))
+
+
+def plan(scale: Scale) -> TrainPlan:
+    """The updates of a turn."""
+    return TrainPlan(steps=scale.skip + scale.steps, batch=scale.batch, lr=1e-4)
+
+
+class Both:
+    """One backbone on both sides, found to compute the same; the peer's is in `folder` too."""
+
+    def __init__(
+        self, name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer, scale: Scale, folder: Path
+    ) -> None:
+        self.title, self.objective, self.world = f"pre-training {name}", masked(), World(tokenizer.vocab)
+        self.blocks, self.scale, self.folder = blocks, scale, folder
+        self.model = Model(spec, planned([self.objective], spec, self.world))
+        self.theirs = peers.opened(peers.write(folder, self.model, tokenizer), "AutoModelForMaskedLM")
+        drawn = [
+            self.objective.corrupt(b, self.world, rng("benchmark", i)) for i, b in enumerate(blocks[: scale.batch])
+        ]
+        labels = peers.padded([example.answers[self.objective.slot] for example in drawn], fill=IGNORE)
+        self.agreements = peers.same_training(
+            self.title, self.model, self.objective, drawn, theirs=self.theirs, labels=labels
+        )
+        self.necessary = peers.necessary_flops(self.model, self.objective, drawn)
+
+    def measured(self) -> Result:
+        """Turns of Quire's loop, of the Trainer and of a plain loop."""
+        scale = self.scale
+        job = Job(Fixed(self.blocks, self.title), (self.objective,), self.world, plan(scale))
+        rows, collate = their_rows(self.blocks, self.world.vocab), collator(self.folder)
+        others = [
+            peers.their_training(TRAINER, self.theirs, rows, collate, plan=job.plan, skip=scale.skip),
+            plain_training(PLAIN, self.theirs, rows, collate, plan=job.plan, skip=scale.skip),
+        ]
+        found = versus(
+            self.title,
+            peers.our_training(self.model, job, skip=scale.skip),
             others,
             pairs=scale.pairs,
             unit="tokens",
-            work=sequences * scale.length,
-            flops=scale.steps * necessary,
-        ),
-        agreements=agreements,
-    )
+            work=scale.steps * scale.batch * scale.length,
+            flops=scale.steps * self.necessary,
+        )
+        return Result(found, self.agreements)
 
 
-def _their_rows(blocks: list[Example], vocab: Vocab) -> list[dict[str, list[int]]]:
+def their_rows(blocks: list[Example], vocab: Vocab) -> list[dict[str, list[int]]]:
     """The same blocks as a tokenizer of transformers would give them, the mask of special tokens included."""
     special = sorted(vocab.special)
     return [
@@ -98,7 +120,8 @@ def _their_rows(blocks: list[Example], vocab: Vocab) -> list[dict[str, list[int]
     ]
 
 
-def _collator(folder: Path) -> Any:
+def collator(folder: Path) -> Any:
+    """The peer's, which masks as `masked` does."""
     from transformers import DataCollatorForLanguageModeling
 
     return DataCollatorForLanguageModeling(peers.opened_tokenizer(folder), mlm_probability=RATE)

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Result, Row, Spread
+from benchmarks.harness import Memory, Result, Row, Spread
 from quire.train.machine import cores, processor
 
 PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "gensim", "tokenizers", "numpy")
@@ -64,6 +64,8 @@ def records(result: Result) -> Iterator[dict[str, Any]]:
             "speed": {"ours": asdict(ours), "peer": asdict(peer)},
             "share_of_peak": {"ours": asdict(our_share), "peer": asdict(peer_share)},
         }
+    for memory in result.memory:
+        yield {"record": "memory", **asdict(memory), "ratio": asdict(memory.ratio)}
     for agreement in result.agreements:
         yield {"record": "agreement", **asdict(agreement)}
     for remark in result.remarks:
@@ -89,6 +91,19 @@ def table(rows: Iterable[Row], title: str) -> Table:
             f"{our_share.median:.0%} / {peer_share.median:.0%}" if row.flops else "",
             str(len(row.pairs)),
         )
+    return made
+
+
+def memory_table(found: Iterable[Memory], title: str) -> Table:
+    """Medians of megabytes; in brackets the quartiles of the ratios of neighbouring runs."""
+    made = Table(title=title, title_justify="left")
+    made.add_column("measured, MB")
+    made.add_column("against")
+    for heading in ("quire", "peer", "quire / peer", "pairs"):
+        made.add_column(heading, justify="right")
+    for memory in found:
+        ours, theirs = (f"{Spread.of(side).median / 1e6:,.0f}" for side in (memory.ours, memory.theirs))
+        made.add_row(memory.benchmark, memory.peer, ours, theirs, _ratio(memory.ratio), str(len(memory.ours)))
     return made
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,8 +14,21 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import __main__ as command
-from benchmarks import finetuning, generation, inference, onnx, peers, plain, pretraining, show, star, text, vectors
-from benchmarks.harness import Clock, Disagreement, Pair, Result, Row, Scale, Side, agree, versus
+from benchmarks import (
+    finetuning,
+    generation,
+    inference,
+    memory,
+    onnx,
+    peers,
+    plain,
+    pretraining,
+    show,
+    star,
+    text,
+    vectors,
+)
+from benchmarks.harness import Clock, Disagreement, Memory, Pair, Result, Row, Scale, Side, agree, versus
 from typer.testing import CliRunner
 
 from quire import recipe
@@ -177,6 +191,53 @@ class Doubled(torch.nn.Module):
     def forward(self, rows: list[Any]) -> Any:
         self.seen.append(len(rows))
         return SimpleNamespace(loss=1e3 * (self.matrix.sum() + self.bias.sum()))
+
+
+def test_memory_is_measured_on_both_sides(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("transformers", "accelerate"):
+        pytest.importorskip(package, reason=f"{package} is not installed: the extra `bench`")
+    travelled: list[str] = []
+
+    def here(work: Callable[[], int]) -> int:
+        """Without the start of a process; what is sent to one must still bear it."""
+        there: Callable[[], int] = pickle.loads(pickle.dumps(work))
+        travelled.append(there.__name__)
+        return there()
+
+    monkeypatch.setattr(memory, "alone", here)
+    (found,) = memory.measure(sentences, base, SCALE, tmp_path).memory
+    assert travelled == ["ours", "theirs"] * 2
+    assert (found.benchmark, found.peer) == ("a step of pre-training 2x32", "Trainer")
+    assert all(bytes_ >= 0 for bytes_ in (*found.ours, *found.theirs))
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    with pytest.raises(BadInput, match=r"^memory is measured on Linux alone"):
+        memory.measure(sentences, base, SCALE, tmp_path)
+
+
+def test_memory_is_that_of_ours_by_that_of_the_peer() -> None:
+    found = Memory("toy", "peer", ours=(10, 30, 20), theirs=(40, 40, 40))
+    (record, *_) = show.records(Result((), (), memory=(found,)))
+    assert (record["record"], record["ours"], record["ratio"]["median"]) == ("memory", (10, 30, 20), 0.5)
+
+
+def test_a_run_alone_has_a_process_of_its_own() -> None:
+    assert memory.alone(os.getppid) == os.getpid()
+
+
+@pytest.mark.skipif(not (memory.PROC / "clear_refs").exists(), reason="the peak of a process is told by Linux alone")
+def test_a_gauge_tells_the_peak_from_the_beginning_of_training() -> None:
+    gauge, size = memory.Gauge(), 2**26
+    before = np.ones(2 * size, dtype=np.uint8)
+    del before  # a peak that was reached earlier does not count
+    kept = np.ones(size, dtype=np.uint8)  # nor what is there already
+    gauge.start()
+    assert gauge.risen() < size / 8
+    later = np.ones(size, dtype=np.uint8)
+    del later  # the peak counts, not what is left
+    assert 7 / 8 * size < gauge.risen() < 9 / 8 * size
+    assert kept.any()
 
 
 def test_a_wrong_weight_is_refused(
