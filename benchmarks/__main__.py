@@ -51,7 +51,16 @@ FULL = Scale(
     sentences=2000,
 )
 QUICK = replace(
-    FULL, pairs=2, batch=8, steps=1, samples=64, sentences=64, lengths=(128, 256, 512), written=16, words=20_000
+    FULL,
+    pairs=2,
+    batch=8,
+    steps=1,
+    samples=64,
+    sentences=64,
+    lengths=(128, 256, 512),
+    written=16,
+    words=20_000,
+    lessons=5,
 )
 """A smoke test: too little for figures that anyone should quote."""
 

@@ -1,4 +1,5 @@
-"""(f) Greedy writing: tokens a second, against transformers' generate with its cache, on a model of GPT-2's kind.
+"""(f) Greedy writing: tokens a second, fp32 and int8, against transformers' generate with its cache, on a model of
+GPT-2's kind.
 
 Legend: S texts that are written together, L tokens of a prompt, T written tokens of each.
 """
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import peers
+from benchmarks import fidelity, peers
 from benchmarks.harness import Agreement, Result, Row, Scale, Side, agree, timed, versus
 from benchmarks.text import Labelled
+from quire.compress.quantize import DynamicInt8
 from quire.core.example import Example
 from quire.core.heads import TokenHead
 from quire.core.random import rng
@@ -28,16 +30,18 @@ from quire.train.start import Base
 PEER = "transformers generate"
 PROMPT = 32
 REMARKS = (
-    f"Writing: random weights, prompts of {PROMPT} random tokens and no end token, fp32, greedy, both sides with keys "
+    f"Writing: random weights, prompts of {PROMPT} random tokens and no end token, greedy, fp32 but for "
+    "Quire where int8 is told, both sides with keys "
     "and values kept. The prompts are as long as each other, so that the peer pads nothing. A turn is a whole call: "
     "reading the prompts is in it.",
 )
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
-    """Each number of texts in turn; the text plays no part, of the base only the tokenizer's files."""
+    """Each number of texts in turn; of the base only the tokenizer's files play a part, of the text in the remark."""
     peers.require("transformers")
     model = _model(scale)
+    small = DynamicInt8().apply(model, DynamicInt8().plan(model))
     theirs = peers.opened(peers.write(folder / "generation", model, base.tokenizer), "AutoModelForCausalLM")
     rows: list[Row] = []
     agreements: list[Agreement] = []
@@ -47,16 +51,17 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
         ours, peer = partial(_ours, model, prompts, scale.written), partial(_theirs, theirs, shown, scale.written)
         found, flops = counted(ours)
         agreements.append(agree(f"writing, {texts} at once: tokens", found, peer()))
-        rows += versus(
-            f"writing, {texts} at once",
-            Side("quire", timed(ours)),
-            [Side(PEER, timed(peer))],
-            pairs=scale.pairs,
-            unit="tokens",
-            work=texts * scale.written,
-            flops=flops,
-        )
-    return Result(tuple(rows), tuple(agreements), REMARKS)
+        for title, side in (("writing", ours), ("writing in int8", partial(_ours, small, prompts, scale.written))):
+            rows += versus(
+                f"{title}, {texts} at once",
+                Side("quire", timed(side)),
+                [Side(PEER, timed(peer))],
+                pairs=scale.pairs,
+                unit="tokens",
+                work=texts * scale.written,
+                flops=flops,
+            )
+    return Result(tuple(rows), tuple(agreements), (*REMARKS, fidelity.remark(text, scale)))
 
 
 def _model(scale: Scale) -> Model:

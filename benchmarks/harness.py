@@ -40,6 +40,7 @@ class Scale:
     writers: tuple[int, ...] = (1, 8)  # texts that are written together
     written: int = 64  # tokens of each
     vocabulary: int = 50_257  # of what writes: GPT-2's
+    lessons: int = 400  # updates of what shows what int8 costs in writing
     words: int = 1_500_000  # of a text that word vectors are learnt from
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from benchmarks import __main__ as command
 from benchmarks import (
+    fidelity,
     finetuning,
     generation,
     inference,
@@ -33,6 +34,7 @@ from typer.testing import CliRunner
 
 from quire import recipe
 from quire.core.errors import BadInput
+from quire.core.example import World
 from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.explain import Space
@@ -57,6 +59,7 @@ SCALE = Scale(
     writers=(1, 3),
     written=6,
     vocabulary=310,
+    lessons=2,
 )
 MEASURES: dict[str, Callable[..., Result]] = {
     "pretraining": pretraining.measure,
@@ -304,17 +307,18 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     words = [vectors.PEER] * 2 if find_spec("gensim") else []
     graphs = [onnx.OURS_INT8, onnx.FP32, *onnx.INT8.values()] * 2
     assert ("vectors is left out: gensim not installed" in done.output) == (not words)
-    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 2, *words, *graphs]
+    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 4, *words, *graphs]
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 
 
 def test_writing_is_timed_where_the_tokens_are_the_same(
-    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed: the extra `bench`")
-    found = generation.measure([], base, SCALE, tmp_path / "right")
-    assert [(row.peer, row.work) for row in found.rows] == [(generation.PEER, 6), (generation.PEER, 18)]
+    found = generation.measure(sentences, base, SCALE, tmp_path / "right")
+    assert [(row.peer, row.work) for row in found.rows] == [(generation.PEER, n) for n in (6, 6, 18, 18)]
+    assert [row.benchmark for row in found.rows][1::2] == [f"writing in int8, {n} at once" for n in SCALE.writers]
     assert [agreement.difference for agreement in found.agreements] == [0, 0]
     right = peers.opened
 
@@ -326,7 +330,22 @@ def test_writing_is_timed_where_the_tokens_are_the_same(
 
     monkeypatch.setattr(peers, "opened", wrong)
     with pytest.raises(Disagreement, match=r"writing, 1 at once: tokens.*nothing was timed"):
-        generation.measure([], base, SCALE, tmp_path / "wrong")
+        generation.measure(sentences, base, SCALE, tmp_path / "wrong")
+
+
+def test_what_int8_costs_is_told_of_text_that_nobody_has_seen(sentences: list[text.Labelled]) -> None:
+    tokenizer = Tokenizer.train((sentence for sentence, _ in sentences), kind="wordpiece", size=TOY.vocab)
+    passages, vocab = tokenizer.encode([sentence for sentence, _ in sentences]), tokenizer.vocab
+    spec = TOY.model_copy(update={"vocab": vocab.size, "init_std": 0.3})
+    one, other = (Model(spec, fidelity.LM.parts(spec, World(vocab)), seed=seed).eval() for seed in (1, 2))
+    same = fidelity.compared(one, one, passages, vocab)
+    assert (same.same_next, same.same_written, same.perplexity_int8) == (1, 1, same.perplexity)
+    assert same.perplexity > vocab.size, "weights as large as these know less than one who guesses"
+    found = fidelity.compared(one, other, passages, vocab)
+    assert found.perplexity == same.perplexity
+    assert found.perplexity_int8 == fidelity.compared(other, one, passages, vocab).perplexity
+    assert found.same_next < 0.2
+    assert found.same_written < 0.2
 
 
 def test_word_vectors_are_timed_where_the_words_are_the_same(
