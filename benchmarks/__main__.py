@@ -27,6 +27,7 @@ class Name(StrEnum):
     """The benchmarks, each a module of this package."""
 
     PRETRAINING = "pretraining"
+    STEPS = "steps"
     MEMORY = "memory"
     FINETUNING = "finetuning"
     INFERENCE = "inference"

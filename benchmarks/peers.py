@@ -24,7 +24,7 @@ from quire.text.tokenizers import Tokenizer
 from quire.train.loop import Job, fit
 from quire.train.machine import counted
 from quire.train.optim import TrainPlan
-from quire.train.weights import save_model
+from quire.train.weights import save_model, standing
 
 MODULES = {
     "transformers": "transformers",
@@ -47,13 +47,15 @@ def write(
     *,
     labels: Sequence[str] | None = None,
     pooler: Mapping[str, Tensor] | None = None,
+    body: str = "backbone",
 ) -> Path:
-    """Our model as a folder that the peers open."""
+    """Our model, or one of its bodies with the heads on it, as a folder that the peers open."""
+    spec, heads, state = standing(model, body)
     save_model(
         folder,
-        backbone=model.spec,
-        heads=model.head_specs,
-        state=model.state_dict(),
+        backbone=spec,
+        heads=heads,
+        state=state,
         labels=labels,
         tokenizer_saver=tokenizer.save,
         card="",
@@ -98,14 +100,31 @@ def necessary_flops(model: Model, objective: Objective, examples: Sequence[Examp
 def same_training(
     title: str, model: Model, objective: Objective, examples: Sequence[Example], *, theirs: Any, labels: Tensor
 ) -> tuple[Agreement, ...]:
-    """Loss, and norm of the whole gradient, of one batch without dropout; gradients are cleared again.
-
-    `labels` are what the peer is asked: [S, L] for tokens, [S] for sequences.
-    """
+    """`same_step` for a peer that is asked `labels`: [S, L] for tokens, [S] for sequences."""
     shown = padded([example.tokens for example in examples], fill=0)
     mask = padded([np.ones_like(example.tokens) for example in examples], fill=0)
-    loss = objective.loss(Step(model.eval(), Packed(Batch.pack(examples))))
-    other = theirs.eval()(input_ids=shown, attention_mask=mask, labels=labels).loss
+    inputs = {"input_ids": shown, "attention_mask": mask, "labels": labels}
+    return same_step(title, model, objective, examples, theirs=theirs, inputs=inputs)
+
+
+def same_step(
+    title: str,
+    model: Model,
+    objective: Objective,
+    examples: Sequence[Example],
+    *,
+    theirs: Any,
+    inputs: Mapping[str, Tensor],
+) -> tuple[Agreement, ...]:
+    """Loss, and norm of the whole gradient, of one batch without dropout; gradients are cleared again.
+
+    Either side begins with the same seed of torch, for what it samples.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        loss = objective.loss(Step(model.eval(), Packed(Batch.pack(examples))))
+        torch.manual_seed(0)
+        other = theirs.eval()(**inputs).loss
     loss.backward()  # type: ignore[no-untyped-call]
     other.backward()
     return (

@@ -3,7 +3,7 @@
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ from benchmarks import (
     pretraining,
     show,
     star,
+    steps,
     text,
     vectors,
 )
@@ -34,7 +35,7 @@ from typer.testing import CliRunner
 
 from quire import recipe
 from quire.core.errors import BadInput
-from quire.core.example import World
+from quire.core.example import Example, World
 from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.explain import Space
@@ -65,10 +66,12 @@ MEASURES: dict[str, Callable[..., Result]] = {
     "pretraining": pretraining.measure,
     "finetuning": finetuning.measure,
     "inference": inference.measure,
+    "steps": steps.measure,
 }
 PEERS = {
     "pretraining": ["Trainer", plain.PLAIN],
     "finetuning": ["Trainer", "Trainer, group_by_length", plain.BUCKETS],
+    "steps": [plain.PLAIN] * 3,
     "inference": ["transformers, file order", "transformers, by length", "sentence-transformers encode", "quire int8"],
 }
 
@@ -156,7 +159,9 @@ def test_a_benchmark_measures_what_it_says(
     written = [json.loads(json.dumps(record)) for record in show.records(found)]
     assert [r["peer"] for r in written if r["record"] == "row"] == PEERS[name]
     assert written[0]["pairs"][0]["ours"] == found.rows[0].pairs[0].ours
-    assert found.rows[0].work == {"pretraining": 2 * 4 * 16, "finetuning": 16, "inference": 24}[name]
+    assert (
+        found.rows[0].work == {"pretraining": 2 * 4 * 16, "finetuning": 16, "inference": 24, "steps": 2 * 4 * 16}[name]
+    )
 
 
 def test_batches_of_a_plain_loop_are_of_near_lengths_in_random_order() -> None:
@@ -194,6 +199,36 @@ class Doubled(torch.nn.Module):
     def forward(self, rows: list[Any]) -> Any:
         self.seen.append(len(rows))
         return SimpleNamespace(loss=1e3 * (self.matrix.sum() + self.bias.sum()))
+
+
+@pytest.mark.parametrize(
+    ("system", "inputs", "wrong"),
+    [
+        ("ELECTRA", "labels", lambda labels: labels.where(torch.arange(labels.shape[1]) < 10, -100)),
+        ("XLNet", "perm_mask", torch.zeros_like),
+        ("XLNet", "target_mapping", lambda at: at.roll(1, dims=2)),
+        ("T5", "attention_mask", lambda shown: shown * (torch.arange(shown.shape[1]) > 3)),
+    ],
+)
+def test_a_peer_that_is_asked_something_else_is_refused(
+    system: str,
+    inputs: str,
+    wrong: Callable[[torch.Tensor], torch.Tensor],
+    sentences: list[text.Labelled],
+    base: Base,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed: the extra `bench`")
+    right = steps.SYSTEMS[system]
+
+    def asked(examples: Sequence[Example], slot: str) -> steps.Inputs:
+        found = right.inputs(examples, slot)
+        return {**found, inputs: wrong(found[inputs])}
+
+    monkeypatch.setattr(steps, "SYSTEMS", {system: replace(right, inputs=asked)})
+    with pytest.raises(Disagreement, match=f"{system} 2x32: .*nothing was timed"):
+        steps.measure(sentences, base, SCALE, tmp_path)
 
 
 def test_memory_is_measured_on_both_sides(
@@ -307,7 +342,14 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     words = [vectors.PEER] * 2 if find_spec("gensim") else []
     graphs = [onnx.OURS_INT8, onnx.FP32, *onnx.INT8.values()] * 2
     assert ("vectors is left out: gensim not installed" in done.output) == (not words)
-    assert others == [*PEERS["inference"], *[star.FUSED, star.NAIVE] * 3, *[generation.PEER] * 4, *words, *graphs]
+    assert others == [
+        *PEERS["steps"],
+        *PEERS["inference"],
+        *[star.FUSED, star.NAIVE] * 3,
+        *[generation.PEER] * 4,
+        *words,
+        *graphs,
+    ]
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 
