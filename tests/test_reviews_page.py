@@ -97,6 +97,13 @@ def test_the_page_escapes_texts_and_loads_nothing() -> None:
     assert "Nothing was found" in page([said("fine")], title="t", source="s")
 
 
+def test_a_category_without_words_stands_beside_its_review() -> None:
+    html = page([said("fine", Opinion(polarity="positive", category="food"))], title="t", source="s")
+    assert "<li><bdi>positive</bdi> · <bdi>food</bdi></li>" in html
+    assert "what is said of it" not in html, "no word is marked, and the key names no such mark"
+    assert "what is said of it" in page(two(), title="t", source="s")
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pointer that has learnt nothing, and reviews."""

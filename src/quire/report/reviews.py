@@ -57,10 +57,16 @@ def spelled(review: Review) -> list[dict[str, Any]]:
 
 
 def lines(review: Review) -> Iterator[str]:
-    """A line for each opinion: aspect, words, polarity, with - for what is not told."""
+    """A line for each opinion: aspect, words, polarity, with - for what is not told, and a category where one is."""
+    for *parts, category in _cells(review):
+        yield "\t".join([*(cell or "-" for cell in parts), *([category] if category else [])])
+
+
+def _cells(review: Review) -> Iterator[tuple[str | None, ...]]:
+    """Of each opinion aspect, words, polarity and category."""
     for said in review.opinions:
         parts = [review.quoted(words) if words else None for words in (said.aspect, said.opinion)]
-        yield "\t".join(cell or "-" for cell in (*parts, said.polarity, *([said.category] if said.category else [])))
+        yield (*parts, said.polarity, said.category)
 
 
 def summary(reviews: Sequence[Review]) -> tuple[Aspect, ...]:
@@ -113,9 +119,10 @@ def page(reviews: Sequence[Review], *, title: str, source: str) -> str:
         "title": title,
         "source": source,
         "aspects": aspects,
-        "reviews": [(review, marks(review), [*lines(review)]) for review in reviews],
+        "reviews": [(review, marks(review), [[*filter(None, row)] for row in _cells(review)]) for review in reviews],
         "opinions": sum(len(review.opinions) for review in reviews),
         "polarities": [p for p in POLARITIES if any(p in aspect.polarities for aspect in aspects)],
         "signs": SIGNS,
+        "worded": any(said.aspect or said.opinion for review in reviews for said in review.opinions),
     }
     return fill("reviews.html.j2", content)
