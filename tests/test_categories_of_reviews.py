@@ -199,6 +199,8 @@ def test_what_cannot_be_learnt_is_refused(people: Path, tmp_path: Path) -> None:
         run(person, tmp_path / "run", _line(tmp_path, category="a b", more="A#B"))
     with pytest.raises(BadInput, match="length 65: the base has 64 positions"):
         run(person, tmp_path / "run", length=65)
+    with pytest.raises(BadInput, match=r"the same in tokens .*give a base that reads this language as --start"):
+        run(person, tmp_path / "run", people / "zh/reviews.jsonl")
     assert not (tmp_path / "run").exists()
     Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
     with pytest.raises(BadInput, match="was not trained on categories of reviews"):

@@ -146,7 +146,10 @@ def _rater(task: Rating, base: Base, *, length: int, seed: int) -> Rater:
     files, world, aspects = base.files, base.tokenizer.world(length=length), task.scheme.aspects
     if length > files.backbone.positions:
         raise BadInput(f"length {length}: the base has {files.backbone.positions} positions; take fewer")
-    spelled([*aspects], [*aspects.values()], world)
+    try:
+        spelled([*aspects], [*aspects.values()], world)
+    except BadInput as error:
+        raise BadInput(f"categories: {error}, or give a base that reads this language as --start") from error
     paradigm = Classify(labels=task.answers)
     model = started(files, planned([paradigm], files.backbone, world), seed=seed)
     return Rater(Solver(model, base.tokenizer, Solving(task="label", paradigm=paradigm, length=length)), task)
