@@ -54,6 +54,7 @@ class Cache:
     def __init__(self, lengths_R: Tensor) -> None:
         self.lengths = lengths_R
         self.layers: list[tuple[Tensor, Tensor]] = []
+        self.spare: Tensor | None = None
         self._measure()
 
     def _measure(self) -> None:
@@ -99,5 +100,15 @@ class Cache:
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes what row rows[i] was."""
         self.lengths = self.lengths[rows]
-        self.layers = [(k[rows], v[rows]) for k, v in self.layers]
+        self.layers = [(self._taken(k, rows), self._taken(v, rows)) for k, v in self.layers]
         self._measure()
+
+    def _taken(self, held: Tensor, rows: Tensor) -> Tensor:
+        """These rows of a buffer, in the memory of the one that was taken from last.
+
+        A beam does so at each token, and to be given new memory of this size takes several times as long as the copy.
+        """
+        spare, self.spare = self.spare, held
+        if spare is None or spare.shape[1:] != held.shape[1:] or len(spare) < len(rows):
+            spare = torch.empty(len(rows), *held.shape[1:], dtype=held.dtype, device=held.device)
+        return torch.index_select(held, 0, rows, out=spare[: len(rows)])
