@@ -99,7 +99,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "names.conll").write_text("\n".join(told), encoding="utf-8")
     liked = {"good": "positive", "bad": "negative"}
     said = [
-        (draw.choice(WORDS[:5]), draw.choice(OPINIONS[label]), liked[label], n) for n in range(12) for label in liked
+        (draw.choice(WORDS[:5]), draw.choice(OPINIONS[label]), liked[label], n) for n in range(9) for label in liked
     ]
     rows = [
         {"text": f"{n} the {thing} is {word}", "opinions": [{"aspect": thing, "opinion": word, "polarity": how}]}
