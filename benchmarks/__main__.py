@@ -31,6 +31,7 @@ class Name(StrEnum):
     MEMORY = "memory"
     FINETUNING = "finetuning"
     INFERENCE = "inference"
+    CORES = "cores"
     STAR = "star"
     CORRUPTION = "corruption"
     GENERATION = "generation"

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from multiprocessing import dummy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 from benchmarks import __main__ as command
 from benchmarks import (
+    cores,
     fidelity,
     finetuning,
     generation,
@@ -42,7 +44,7 @@ from quire.explain import Space
 from quire.nn.model import Model
 from quire.text.tokenizers import Tokenizer
 from quire.train.optim import TrainPlan, factor
-from quire.train.start import Base
+from quire.train.start import Base, started
 from quire.train.weights import ModelFiles
 
 TOY = Backbone(vocab=300, depth=2, width=32, heads=2, ffn=48, positions=64)
@@ -231,6 +233,54 @@ def test_a_peer_that_is_asked_something_else_is_refused(
         steps.measure(sentences, base, SCALE, tmp_path)
 
 
+def test_two_cores_are_measured_against_one(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)  # two of them take seconds where others have a core
+    monkeypatch.setattr(cores, "get_context", lambda _: dummy)  # no processes here: the command starts some
+    monkeypatch.setenv(cores.PARALLEL, "true")
+    found = cores.measure(sentences, base, SCALE, tmp_path / "right")
+    names = ["pre-training 2x32, 2 threads", "embedding, 2 threads", "embedding, 2 workers"]
+    assert [(row.benchmark, row.peer) for row in found.rows] == [(name, cores.ONE) for name in names]
+    assert [row.work for row in found.rows] == [2 * 4 * 16, 24, 24]
+    assert all(len(row.pairs) == SCALE.pairs and row.ratio.median > 0 for row in found.rows)
+    assert [agreement.what for agreement in found.agreements] == names[1:]
+    turns = 3 * SCALE.pairs + 1  # on one thread, and the truth
+    assert threads[0] == 2
+    assert threads.count(1) >= turns + 2, "each worker has one too"
+    monkeypatch.setattr(cores, "Workers", Swapped)
+    with pytest.raises(Disagreement, match=r"embedding, 2 workers: .*nothing was timed"):
+        cores.measure(sentences, base, SCALE, tmp_path / "wrong")
+
+
+class Swapped:
+    """Workers whose halves come back in the wrong order, without their processes."""
+
+    def __init__(self, folder: Path, *, number: int, longest: int) -> None:
+        self.base, self.longest = Base.load(str(folder)), longest
+
+    def __enter__(self) -> "Swapped":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def vectors(self, sentences: Sequence[str]) -> Any:
+        model = started(self.base.files, {}, seed=0).eval()
+        return cores.vectors(model, self.base.tokenizer, [*sentences[1::2], *sentences[::2]], self.longest)
+
+
+def test_one_side_has_one_thread_and_the_other_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    def had() -> tuple[int, str]:
+        return torch.get_num_threads(), os.environ[cores.PARALLEL]
+
+    monkeypatch.setenv(cores.PARALLEL, "here")
+    with cores.threads(2):
+        assert (had(), cores.alone(had), had()) == ((2, "true"), (1, "false"), (2, "true"))
+    assert os.environ[cores.PARALLEL] == "here"
+
+
 def test_memory_is_measured_on_both_sides(
     sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +377,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setitem(peers.MODULES, "accelerate", "no_such_module")
     monkeypatch.setattr(command, "QUICK", SCALE)
+    monkeypatch.setattr(cores, "CORES", 1)  # see test_two_cores_are_measured_against_one
     monkeypatch.setattr(Base, "load", lambda _: base)
     out, threads = tmp_path / "out.jsonl", str(torch.get_num_threads())
     done = CliRunner().invoke(command.app, ["--quick", "--threads", threads, "--out", str(out)])
@@ -345,6 +396,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     assert others == [
         *PEERS["steps"],
         *PEERS["inference"],
+        *[cores.ONE] * 3,
         *[star.FUSED, star.NAIVE] * 3,
         *[generation.PEER] * 4,
         *words,
