@@ -16,10 +16,17 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 
 
 class _Module(_DummyBackendModule):
-    """What torch.autocast asks of a device."""
+    """What torch.autocast and torch.random ask of a device."""
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]
+
+    def get_rng_state(self, device: object = None) -> Tensor:
+        """That of the CPU, which draws for it: torch.random.fork_rng asks every accelerator."""
+        return torch.get_rng_state()
+
+    def set_rng_state(self, state: Tensor, device: object = None) -> None:
+        torch.set_rng_state(state)
 
 
 if not torch.cuda.is_available():  # torch has room for one accelerator, and wants to know it before anything is learnt
