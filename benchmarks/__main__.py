@@ -98,6 +98,7 @@ def main(
     title = _title(data, threads, quick)
     if rows:
         console.print(show.table(rows, title))
+        remarks.append(show.noise(rows))
     if memory:
         console.print(show.memory_table(memory, title))
     for remark in remarks:

@@ -1,7 +1,8 @@
 """Two sides measured in turn: first that they compute the same, then pairs A B A B, then ratios of neighbours.
 
 Only ratios within one run mean anything: a machine that others share is fast in one minute and slow in the next. So a
-ratio is taken between two neighbouring turns, and a matrix product just before them says what the machine gave then.
+ratio is taken between two neighbouring turns, and a matrix product just before each says what the machine gave then.
+Where the two products are not alike, the pair is taken again.
 """
 
 import time
@@ -17,6 +18,10 @@ from quire.train.machine import matrix_peak
 
 ALLOWED = 1e-4
 """How far the two sides may be apart before they count as different computations."""
+ALIKE = 1.1
+"""How many times the lower one the higher of a pair's two products may be."""
+TRIES = 4
+"""How often a pair is taken at most: the last one counts, whatever its products."""
 
 
 class Disagreement(QuireError):
@@ -54,11 +59,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two neighbouring turns, in seconds, and the FLOP/s of an fp32 matrix product just before them."""
+    """Two neighbouring turns, in seconds, and the FLOP/s of an fp32 matrix product just before each."""
 
     ours: float
     peer: float
-    peak: float
+    peaks: tuple[float, float]
+    again: int = 0  # times it was taken before, to be thrown away
+
+    @property
+    def alike(self) -> bool:
+        """Whether the machine gave both sides about the same."""
+        return max(self.peaks) <= ALIKE * min(self.peaks)
 
 
 @dataclass(frozen=True)
@@ -99,11 +110,22 @@ class Row:
     @property
     def shares(self) -> tuple[Spread, Spread]:
         """Necessary FLOP/s as shares of the matrix peak: ours, the peer's."""
-        peaks = [pair.peak for pair in self.pairs]
+        peaks = zip(*(pair.peaks for pair in self.pairs), strict=True)
         ours, peer = (
-            [self.flops / seconds / peak for seconds, peak in zip(side, peaks, strict=True)] for side in self._seconds()
+            [self.flops / seconds / peak for seconds, peak in zip(*side, strict=True)]
+            for side in zip(self._seconds(), peaks, strict=True)
         )
         return Spread.of(ours), Spread.of(peer)
+
+    @property
+    def again(self) -> int:
+        """Pairs that were thrown away."""
+        return sum(pair.again for pair in self.pairs)
+
+    @property
+    def unlike(self) -> int:
+        """Pairs that count though the machine did not give both sides the same."""
+        return sum(not pair.alike for pair in self.pairs)
 
     def _seconds(self) -> tuple[list[float], list[float]]:
         return [pair.ours for pair in self.pairs], [pair.peer for pair in self.pairs]
@@ -158,9 +180,23 @@ def versus(
     found: dict[str, list[Pair]] = {peer.name: [] for peer in peers}
     for _ in range(pairs):
         for peer in peers:
-            peak = matrix_peak.__wrapped__(torch.get_num_threads())  # anew each time: the library keeps the first
-            found[peer.name].append(Pair(ours.run(), peer.run(), peak))
+            found[peer.name].append(_pair(ours, peer))
     return tuple(Row(benchmark, name, unit, work, flops, tuple(taken)) for name, taken in found.items())
+
+
+def _pair(ours: Side, peer: Side) -> Pair:
+    """Both turns, and again where the machine did not give both the same."""
+    for again in range(TRIES):
+        before, mine, between, theirs = product(), ours.run(), product(), peer.run()
+        pair = Pair(mine, theirs, (before, between), again)
+        if pair.alike:
+            break
+    return pair
+
+
+def product() -> float:
+    """FLOP/s of a matrix product now; the library keeps the first it has measured."""
+    return matrix_peak.__wrapped__(torch.get_num_threads())
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Memory, Result, Row, Spread
+from benchmarks.harness import ALIKE, TRIES, Memory, Result, Row, Spread
 from quire.train.machine import cores, processor
 
 PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "gensim", "tokenizers", "numpy")
@@ -73,7 +73,8 @@ def records(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def table(rows: Iterable[Row], title: str) -> Table:
-    """Medians; in brackets the quartiles of the ratios of neighbouring turns; shares as quire / peer."""
+    """Medians; in brackets the quartiles of the ratios of neighbouring turns; shares as quire / peer; pairs that count,
+    and in brackets those thrown away, if any, since the machine did not give both sides the same."""
     made = Table(title=title, title_justify="left")
     made.add_column("measured")
     made.add_column("against")
@@ -89,7 +90,7 @@ def table(rows: Iterable[Row], title: str) -> Table:
             f"{peer.median:,.0f}",
             _ratio(row.ratio),
             f"{our_share.median:.0%} / {peer_share.median:.0%}" if row.flops else "",
-            str(len(row.pairs)),
+            f"{len(row.pairs)} (+{row.again})" if row.again else str(len(row.pairs)),
         )
     return made
 
@@ -109,3 +110,12 @@ def memory_table(found: Iterable[Memory], title: str) -> Table:
 
 def _ratio(spread: Spread) -> str:
     return f"{spread.median:.2f} [{spread.lower:.2f} to {spread.upper:.2f}]"
+
+
+def noise(rows: Sequence[Row]) -> str:
+    """How many pairs were taken again, and how many count that should have been once more."""
+    taken, again, unlike = (sum(part) for part in zip(*((len(r.pairs), r.again, r.unlike) for r in rows), strict=True))
+    return (
+        f"Noise: {again} pairs were taken again, since the products before their two turns differed by more than "
+        f"{ALIKE - 1:.0%}; of the {taken} that count, {unlike} still differ so after {TRIES} tries."
+    )

@@ -123,9 +123,9 @@ def findings(rows: Sequence[Row], lengths: Sequence[int], held: Mapping[str, Map
     costs: dict[str, dict[int, list[tuple[float, float]]]] = {STAR: {}, FUSED: {}, NAIVE: {}}
     for row, length in placed(rows):
         share = length / longest  # of a turn, for one sequence
-        for name, turns in ((STAR, [pair.ours for pair in row.pairs]), (row.peer, [pair.peer for pair in row.pairs])):
-            there = [(t * share, t * share * pair.peak) for t, pair in zip(turns, row.pairs, strict=True)]
-            costs[name].setdefault(length, []).extend(there)
+        ours, theirs = zip(*(zip((pair.ours, pair.peer), pair.peaks, strict=True) for pair in row.pairs), strict=True)
+        for name, turns in ((STAR, ours), (row.peer, theirs)):
+            costs[name].setdefault(length, []).extend((t * share, t * share * peak) for t, peak in turns)
     for name, taken in costs.items():
         least = {n: min(seconds for seconds, _ in turns) for n, turns in taken.items()}
         work = {n: float(np.median([work for _, work in turns])) for n, turns in taken.items()}
