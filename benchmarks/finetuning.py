@@ -20,6 +20,7 @@ from quire.train.optim import TrainPlan
 from quire.train.start import Base, started
 
 TITLE = "fine-tuning"
+AUTO = "AutoModelForSequenceClassification"
 PACKAGES = ("transformers", "accelerate")
 SAMPLING = {"Trainer": "random", "Trainer, group_by_length": "group_by_length"}
 REMARKS = (
@@ -35,24 +36,42 @@ REMARKS = (
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
     """One epoch after the other, against the Trainer's default order, its grouping by length, and a plain loop."""
     peers.require(*PACKAGES)
-    task, examples = _task(text[: scale.samples], base, scale)
-    model = started(base.files, planned([task], base.files.backbone, World(base.tokenizer.vocab)), seed=0)
-    peers.write(folder / TITLE, model, base.tokenizer, labels=task.labels)
-    theirs = peers.opened(folder / TITLE, "AutoModelForSequenceClassification")
-    batch = examples[: scale.batch]
-    labels = torch.tensor([int(example.answers[task.slot][0]) for example in batch])
-    agreements = peers.same_training(TITLE, model, task, batch, theirs=theirs, labels=labels)
-    plan = TrainPlan(steps=len(examples) // scale.batch, batch=scale.batch, lr=5e-5)
-    ours = peers.our_training(model, Job(Fixed(examples, TITLE), (task,), World(base.tokenizer.vocab), plan), skip=0)
-    rows, collator = _their_rows(task, examples), _collator(folder / TITLE)
-    others = [
-        peers.their_training(name, theirs, rows, collator, plan=plan, skip=0, sampling=sampling)
-        for name, sampling in SAMPLING.items()
-    ]
-    others.append(plain_training(BUCKETS, theirs, rows, collator, plan=plan, skip=0))
-    flops = peers.necessary_flops(model, task, examples)
-    found = versus(TITLE, ours, others, pairs=scale.pairs, unit="samples", work=len(examples), flops=flops)
-    return Result(found, agreements, REMARKS)
+    return Both(text, base, scale, folder / TITLE).measured(pairs=scale.pairs)
+
+
+class Both:
+    """The base with a fresh head on both sides, found to compute the same; the peer's is in `folder` too."""
+
+    def __init__(self, text: list[Labelled], base: Base, scale: Scale, folder: Path) -> None:
+        self.folder, world = folder, World(base.tokenizer.vocab)
+        self.task, self.examples = _task(text[: scale.samples], base, scale)
+        plan = TrainPlan(steps=len(self.examples) // scale.batch, batch=scale.batch, lr=5e-5)
+        self.job = Job(Fixed(self.examples, TITLE), (self.task,), world, plan)
+        self.model = started(base.files, planned([self.task], base.files.backbone, world), seed=0)
+        peers.write(folder, self.model, base.tokenizer, labels=self.task.labels)
+        self.theirs = peers.opened(folder, AUTO)
+        self.rows = _their_rows(self.task, self.examples)
+        labels = torch.tensor([row["labels"] for row in self.rows[: scale.batch]])
+        first = self.examples[: scale.batch]
+        self.agreements = peers.same_training(TITLE, self.model, self.task, first, theirs=self.theirs, labels=labels)
+
+    def measured(self, *, pairs: int) -> Result:
+        """Epochs of Quire's loop, of the Trainer's two orders and of a plain loop."""
+        plan, collate = self.job.plan, collator(self.folder)
+        others = [
+            peers.their_training(name, self.theirs, self.rows, collate, plan=plan, skip=0, sampling=sampling)
+            for name, sampling in SAMPLING.items()
+        ]
+        found = versus(
+            TITLE,
+            peers.our_training(self.model, self.job, skip=0),
+            [*others, plain_training(BUCKETS, self.theirs, self.rows, collate, plan=plan, skip=0)],
+            pairs=pairs,
+            unit="samples",
+            work=len(self.examples),
+            flops=peers.necessary_flops(self.model, self.task, self.examples),
+        )
+        return Result(found, self.agreements, REMARKS)
 
 
 def _task(text: list[Labelled], base: Base, scale: Scale) -> tuple[Classify, list[Example]]:
@@ -70,7 +89,8 @@ def _their_rows(task: Classify, examples: list[Example]) -> list[dict[str, Any]]
     return [{"input_ids": e.tokens.tolist(), "labels": int(e.answers[task.slot][0])} for e in examples]
 
 
-def _collator(folder: Path) -> Any:
+def collator(folder: Path) -> Any:
+    """It pads a batch to its longest sentence."""
     from transformers import DataCollatorWithPadding
 
     return DataCollatorWithPadding(peers.opened_tokenizer(folder))

@@ -6,58 +6,54 @@ is there: gradients, the optimiser's moments, and what the passes hold at their 
 
 import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import peers, pretraining
+from benchmarks import finetuning, peers, pretraining
 from benchmarks.harness import Agreement, Clock, Memory, Result, Scale
 from benchmarks.text import Labelled
 from quire.core.errors import BadInput
-from quire.core.example import Example, World
-from quire.core.spec import Backbone
-from quire.nn.model import Model
-from quire.train.feed import Fixed
 from quire.train.loop import Job, fit, planned
-from quire.train.optim import TrainPlan
-from quire.train.start import Base
+from quire.train.start import Base, started
+from quire.train.weights import read_model
 
 PROC = Path("/proc/self")
 REMARKS = (
-    "Memory: as in pre-training, the same blocks, model and settings. Counted is the peak of resident memory over that "
-    "just before the first step, in a new process for every run: weights, imports and data are not in it, gradients, "
-    "moments and the count of FLOPs that Quire makes first are.",
+    "Memory: as in pre-training and fine-tuning, the same texts, model and settings. Counted is the peak of resident "
+    "memory over that just before the first step, in a new process for every run: weights, imports and data are not in "
+    "it, gradients, moments and the count of FLOPs that Quire makes first are. A turn of fine-tuning is an epoch, so "
+    "that the largest batch counts: of the Trainer one padded to its longest sentence.",
 )
 
 
 @dataclass(frozen=True)
 class Work:
-    """Some updates of one backbone on either side."""
+    """Some updates of the model in a folder, on either side."""
 
-    title: str
-    spec: Backbone
-    blocks: list[Example]
-    world: World
-    plan: TrainPlan
+    job: Job
     folder: Path
+    auto: str
+    rows: Sequence[Mapping[str, Any]]  # the peer's, and what makes batches of them
+    collator: Callable[[Path], Any]
 
     def ours(self) -> int:
         """Bytes that Quire's loop takes."""
-        objective, gauge = pretraining.masked(), Gauge()
-        model = Model(self.spec, planned([objective], self.spec, self.world))
-        fit(model, Job(Fixed(self.blocks, self.title), (objective,), self.world, self.plan), progress=gauge)
+        gauge, files = Gauge(), read_model(self.folder)
+        model = started(files, planned(self.job.objectives, files.backbone, self.job.world), seed=0)
+        fit(model, self.job, progress=gauge)
         return gauge.risen()
 
     def theirs(self) -> int:
         """Bytes that the Trainer takes."""
-        gauge, theirs = Gauge(), peers.opened(self.folder, "AutoModelForMaskedLM")
-        rows = pretraining.their_rows(self.blocks, self.world.vocab)
-        peers.train(theirs, rows, pretraining.collator(self.folder), plan=self.plan, clock=gauge)
+        gauge, theirs = Gauge(), peers.opened(self.folder, self.auto)
+        peers.train(theirs, self.rows, self.collator(self.folder), plan=self.job.plan, clock=gauge)
         return gauge.risen()
 
 
@@ -75,22 +71,29 @@ class Gauge(Clock):
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
-    """Every backbone of the scale. BadInput where the system does not tell the peak of a process."""
+    """Pre-training of every backbone of the scale, and fine-tuning of the base. BadInput where the system does not tell
+    the peak of a process."""
     peers.require(*pretraining.PACKAGES)
     if not (PROC / "clear_refs").exists():
         raise BadInput("memory is measured on Linux alone, by /proc/self/clear_refs, which is not here")
     blocks = pretraining.blocks([sentence for sentence, _ in text], base.tokenizer, scale)
-    world, plan = World(base.tokenizer.vocab), pretraining.plan(scale)
     found: list[Memory] = []
     agreements: list[Agreement] = []
     for name, spec in scale.backbones.items():
-        both = pretraining.Both(name, spec, blocks, base.tokenizer, scale, folder / name)
-        agreements += both.agreements
-        work = Work(both.title, spec, blocks, world, plan, folder / name)
-        runs = [(alone(work.ours), alone(work.theirs)) for _ in range(scale.pairs)]
-        ours, theirs = zip(*runs, strict=True)
-        found.append(Memory(f"a step of {both.title}", pretraining.TRAINER, ours, theirs))
-    return Result((), tuple(agreements), REMARKS, memory=tuple(found))
+        drawn = pretraining.Both(name, spec, blocks, base.tokenizer, scale, folder / name)
+        agreements += drawn.agreements
+        work = Work(drawn.job, drawn.folder, pretraining.AUTO, drawn.rows, pretraining.collator)
+        found.append(_taken(drawn.title, work, times=scale.pairs))
+    tuned = finetuning.Both(text, base, scale, folder / finetuning.TITLE)
+    work = Work(tuned.job, tuned.folder, finetuning.AUTO, tuned.rows, finetuning.collator)
+    found.append(_taken(finetuning.TITLE, work, times=scale.pairs))
+    return Result((), (*agreements, *tuned.agreements), REMARKS, memory=tuple(found))
+
+
+def _taken(title: str, work: Work, *, times: int) -> Memory:
+    runs = [(alone(work.ours), alone(work.theirs)) for _ in range(times)]
+    ours, theirs = zip(*runs, strict=True)
+    return Memory(f"a step of {title}", pretraining.TRAINER, ours, theirs)
 
 
 def alone(work: Callable[[], int]) -> int:

@@ -26,6 +26,7 @@ from quire.train.start import Base
 RATE = 0.15
 PACKAGES = ("transformers", "accelerate")
 TRAINER = "Trainer"
+AUTO = "AutoModelForMaskedLM"
 REMARKS = (
     "Pre-training: full blocks of equal length on both sides, so nothing is won by leaving out padding; masks drawn "
     "anew for every block by the side's own code, a coin of 0.15 for each token, 80/10/10; dropout, AdamW, clipping "
@@ -78,9 +79,11 @@ class Both:
         self, name: str, spec: Backbone, blocks: list[Example], tokenizer: Tokenizer, scale: Scale, folder: Path
     ) -> None:
         self.title, self.objective, self.world = f"pre-training {name}", masked(), World(tokenizer.vocab)
-        self.blocks, self.scale, self.folder = blocks, scale, folder
+        self.scale, self.folder = scale, folder
+        self.job = Job(Fixed(blocks, self.title), (self.objective,), self.world, plan(scale))
+        self.rows = their_rows(blocks, self.world.vocab)
         self.model = Model(spec, planned([self.objective], spec, self.world))
-        self.theirs = peers.opened(peers.write(folder, self.model, tokenizer), "AutoModelForMaskedLM")
+        self.theirs = peers.opened(peers.write(folder, self.model, tokenizer), AUTO)
         drawn = [
             self.objective.corrupt(b, self.world, rng("benchmark", i)) for i, b in enumerate(blocks[: scale.batch])
         ]
@@ -92,12 +95,10 @@ class Both:
 
     def measured(self) -> Result:
         """Turns of Quire's loop, of the Trainer and of a plain loop."""
-        scale = self.scale
-        job = Job(Fixed(self.blocks, self.title), (self.objective,), self.world, plan(scale))
-        rows, collate = their_rows(self.blocks, self.world.vocab), collator(self.folder)
+        scale, job, collate = self.scale, self.job, collator(self.folder)
         others = [
-            peers.their_training(TRAINER, self.theirs, rows, collate, plan=job.plan, skip=scale.skip),
-            plain_training(PLAIN, self.theirs, rows, collate, plan=job.plan, skip=scale.skip),
+            peers.their_training(TRAINER, self.theirs, self.rows, collate, plan=job.plan, skip=scale.skip),
+            plain_training(PLAIN, self.theirs, self.rows, collate, plan=job.plan, skip=scale.skip),
         ]
         found = versus(
             self.title,

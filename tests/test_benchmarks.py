@@ -326,10 +326,11 @@ def test_memory_is_measured_on_both_sides(
         return there()
 
     monkeypatch.setattr(memory, "alone", here)
-    (found,) = memory.measure(sentences, base, SCALE, tmp_path).memory
-    assert travelled == ["ours", "theirs"] * 2
-    assert (found.benchmark, found.peer) == ("a step of pre-training 2x32", "Trainer")
-    assert all(bytes_ >= 0 for bytes_ in (*found.ours, *found.theirs))
+    result = memory.measure(sentences, base, SCALE, tmp_path)
+    assert travelled == ["ours", "theirs"] * 4
+    assert [found.benchmark for found in result.memory] == ["a step of pre-training 2x32", "a step of fine-tuning"]
+    assert all(bytes_ >= 0 for found in result.memory for bytes_ in (*found.ours, *found.theirs))
+    assert len(result.agreements) == 4
     monkeypatch.setattr(memory, "PROC", tmp_path)
     with pytest.raises(BadInput, match=r"^memory is measured on Linux alone"):
         memory.measure(sentences, base, SCALE, tmp_path)
