@@ -75,7 +75,10 @@ PEERS = {
     "pretraining": ["Trainer", plain.PLAIN],
     "finetuning": ["Trainer", "Trainer, group_by_length", plain.BUCKETS],
     "steps": [plain.PLAIN] * 3,
-    "inference": ["transformers, file order", "transformers, by length", "sentence-transformers encode", "quire int8"],
+    "inference": [
+        *["transformers, file order", "transformers, by length", "sentence-transformers encode", "quire int8"],
+        *["transformers, file order", "transformers, by length", "quire int8"],
+    ],
 }
 
 
@@ -375,6 +378,25 @@ def test_a_wrong_weight_is_refused(
     monkeypatch.setattr(peers, "opened", wrong)
     with pytest.raises(Disagreement, match="nothing was timed"):
         MEASURES[name](sentences, base, SCALE, tmp_path)
+
+
+def test_another_classifier_is_refused(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose least likely label is a little less likely still: its probabilities are as good as equal."""
+    pytest.importorskip("transformers", reason="transformers is not installed: the extra `bench`")
+    right = peers.opened
+
+    def wrong(folder: Path, auto: str) -> Any:
+        model = right(folder, auto)
+        if auto == "AutoModelForSequenceClassification":
+            with torch.no_grad():
+                model.classifier.bias[0] -= 1e-3
+        return model
+
+    monkeypatch.setattr(peers, "opened", wrong)
+    with pytest.raises(Disagreement, match=r"classification: quire, transformers, file order: .*nothing was timed"):
+        inference.measure(sentences, base, SCALE, tmp_path)
 
 
 def test_training_with_another_gradient_is_refused(
