@@ -14,8 +14,8 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks import show, text
-from benchmarks.harness import Memory, Result, Row, Scale
+from benchmarks import drawing, show, text
+from benchmarks.harness import Curve, Memory, Result, Row, Scale
 from quire.core.errors import BadInput, QuireError
 from quire.core.spec import Backbone
 from quire.train.start import Base
@@ -37,6 +37,7 @@ class Name(StrEnum):
     GENERATION = "generation"
     VECTORS = "vectors"
     ONNX = "onnx"
+    GROWTH = "growth"
 
 
 FULL = Scale(
@@ -63,6 +64,10 @@ QUICK = replace(
     written=16,
     words=20_000,
     lessons=5,
+    reaches=(64, 256),
+    widths=(128, 256),
+    vocabularies=(8_000, 30_522),
+    corpora=(1_000_000, 10_000_000),
 )
 """A smoke test: too little for figures that anyone should quote."""
 
@@ -76,6 +81,7 @@ def main(
     sentences: Annotated[int | None, typer.Option(min=1, help="Sentences to embed in a turn.")] = None,
     data: Annotated[str, typer.Option(help="The text: a data set of the catalogue, or the default.")] = text.MANUAL,
     out: Annotated[Path | None, typer.Option(help="Add the results to this file, as JSON lines.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves of `growth` into this file (.svg, .png).")] = None,
 ) -> None:
     """Measure Quire and its peers side by side, in turn, in one run."""
     _pin(threads)
@@ -87,6 +93,7 @@ def main(
     _note(out, [began | {"environment": show.environment()}])
     rows: list[Row] = []
     memory: list[Memory] = []
+    curves: list[Curve] = []
     remarks: list[str] = []
     for name in only or Name:
         found = _measured(name, sample, base, scale, console)
@@ -94,6 +101,7 @@ def main(
             _note(out, list(show.records(found)))
             rows += found.rows
             memory += found.memory
+            curves += found.curves
             remarks += found.remarks
     title = _title(data, threads, quick)
     if rows:
@@ -101,6 +109,10 @@ def main(
         remarks.append(show.noise(rows))
     if memory:
         console.print(show.memory_table(memory, title))
+    if curves:
+        console.print(show.curve_table(curves, title))
+        if plot:
+            drawing.save(curves, plot)
     for remark in remarks:
         console.print(f"- {remark}")
 

@@ -6,7 +6,7 @@ Where the two products are not alike, the pair is taken again.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,10 @@ class Scale:
     vocabulary: int = 50_257  # of what writes: GPT-2's
     lessons: int = 400  # updates of what shows what int8 costs in writing
     words: int = 1_500_000  # of a text that word vectors are learnt from
+    reaches: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)  # tokens of a sequence, in growth
+    widths: tuple[int, ...] = (128, 256, 384, 512, 768)
+    vocabularies: tuple[int, ...] = (8_000, 30_522, 65_536, 131_072, 250_000)
+    corpora: tuple[int, ...] = (10_000_000, 100_000_000, 1_000_000_000)  # bytes of shards
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,24 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """What was measured at one size of something after the other, each a few times."""
+
+    title: str
+    over: str
+    points: Mapping[int, tuple[float, ...]]  # by size
+
+    @classmethod
+    def of(cls, title: str, over: str, points: Mapping[int, Sequence[float]]) -> "Curve":
+        return cls(title, over, {size: tuple(figures) for size, figures in points.items()})
+
+    @property
+    def spreads(self) -> dict[int, Spread]:
+        """By size."""
+        return {size: Spread.of(figures) for size, figures in self.points.items()}
+
+
+@dataclass(frozen=True)
 class Agreement:
     """What was compared before timing, and the largest difference found."""
 
@@ -162,6 +184,7 @@ class Result:
     agreements: tuple[Agreement, ...]
     remarks: tuple[str, ...] = ()
     memory: tuple[Memory, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
 
 def agree(what: str, ours: object, theirs: object, *, relative: bool = False) -> Agreement:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,11 +20,13 @@ from benchmarks import finetuning, peers, pretraining
 from benchmarks.harness import Agreement, Clock, Memory, Result, Scale
 from benchmarks.text import Labelled
 from quire.core.errors import BadInput
+from quire.nn.model import Model
 from quire.train.loop import Job, fit, planned
 from quire.train.start import Base, started
 from quire.train.weights import read_model
 
 PROC = Path("/proc/self")
+Found = TypeVar("Found")
 REMARKS = (
     "Memory: as in pre-training and fine-tuning, the same texts, model and settings. Counted is the peak of resident "
     "memory over that just before the first step, in a new process for every run: weights, imports and data are not in "
@@ -45,10 +47,8 @@ class Work:
 
     def ours(self) -> int:
         """Bytes that Quire's loop takes."""
-        gauge, files = Gauge(), read_model(self.folder)
-        model = started(files, planned(self.job.objectives, files.backbone, self.job.world), seed=0)
-        fit(model, self.job, progress=gauge)
-        return gauge.risen()
+        files = read_model(self.folder)
+        return of(started(files, planned(self.job.objectives, files.backbone, self.job.world), seed=0), self.job)
 
     def theirs(self) -> int:
         """Bytes that the Trainer takes."""
@@ -63,19 +63,25 @@ class Gauge(Clock):
     def start(self, title: str = "", total: int = 0, done: int = 0) -> None:
         gc.collect()
         (PROC / "clear_refs").write_text("5")  # the peak is from now on (man 5 proc)
-        self.before = _resident("VmRSS")
+        self.before = resident("VmRSS")
 
     def risen(self) -> int:
         """Bytes."""
-        return _resident("VmHWM") - self.before
+        return resident("VmHWM") - self.before
+
+
+def of(model: Model, job: Job) -> int:
+    """Bytes that Quire's loop takes."""
+    gauge = Gauge()
+    fit(model, job, progress=gauge)
+    return gauge.risen()
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
     """Pre-training of every backbone of the scale, and fine-tuning of the base. BadInput where the system does not tell
     the peak of a process."""
     peers.require(*pretraining.PACKAGES)
-    if not (PROC / "clear_refs").exists():
-        raise BadInput("memory is measured on Linux alone, by /proc/self/clear_refs, which is not here")
+    require()
     blocks = pretraining.blocks([sentence for sentence, _ in text], base.tokenizer, scale)
     found: list[Memory] = []
     agreements: list[Agreement] = []
@@ -96,18 +102,24 @@ def _taken(title: str, work: Work, *, times: int) -> Memory:
     return Memory(f"a step of {title}", pretraining.TRAINER, ours, theirs)
 
 
-def alone(work: Callable[[], int]) -> int:
+def require() -> None:
+    """BadInput where the system does not tell the peak of a process."""
+    if not (PROC / "clear_refs").exists():
+        raise BadInput("memory is measured on Linux alone, by /proc/self/clear_refs, which is not here")
+
+
+def alone(work: Callable[[], Found]) -> Found:
     """What `work` finds in a new process with as many threads as this one."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(partial(_pinned, torch.get_num_threads(), work)).result()
 
 
-def _pinned(threads: int, work: Callable[[], int]) -> int:
+def _pinned(threads: int, work: Callable[[], Found]) -> Found:
     torch.set_num_threads(threads)
     return work()
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """A figure of this process's resident memory, in bytes."""
     (kilobytes,) = re.findall(rf"^{field}:\s+(\d+) kB$", (PROC / "status").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import ALIKE, TRIES, Memory, Result, Row, Spread
+from benchmarks.harness import ALIKE, TRIES, Curve, Memory, Result, Row, Spread
 from quire.train.machine import cores, processor
 
 PACKAGES = ("quire", "torch", "transformers", "accelerate", "sentence-transformers", "gensim", "tokenizers", "numpy")
@@ -66,6 +66,9 @@ def records(result: Result) -> Iterator[dict[str, Any]]:
         }
     for memory in result.memory:
         yield {"record": "memory", **asdict(memory), "ratio": asdict(memory.ratio)}
+    for curve in result.curves:
+        spreads = {size: asdict(spread) for size, spread in curve.spreads.items()}
+        yield {"record": "curve", **asdict(curve), "spreads": spreads}
     for agreement in result.agreements:
         yield {"record": "agreement", **asdict(agreement)}
     for remark in result.remarks:
@@ -106,6 +109,32 @@ def memory_table(found: Iterable[Memory], title: str) -> Table:
         ours, theirs = (f"{Spread.of(side).median / 1e6:,.0f}" for side in (memory.ours, memory.theirs))
         made.add_row(memory.benchmark, memory.peer, ours, theirs, _ratio(memory.ratio), str(len(memory.ours)))
     return made
+
+
+def curve_table(curves: Iterable[Curve], title: str) -> Table:
+    """Medians, and in brackets quartiles, size by size."""
+    made = Table(title=title, title_justify="left")
+    made.add_column("measured")
+    made.add_column("over")
+    for heading in ("at", "median", "quartiles", "runs"):
+        made.add_column(heading, justify="right")
+    for curve in curves:
+        for size, spread in curve.spreads.items():
+            first = size == next(iter(curve.points))
+            made.add_row(
+                curve.title if first else "",
+                curve.over if first else "",
+                f"{size:,}",
+                _figure(spread.median),
+                f"{_figure(spread.lower)} to {_figure(spread.upper)}",
+                str(len(curve.points[size])),
+                end_section=size == list(curve.points)[-1],
+            )
+    return made
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def _ratio(spread: Spread) -> str:

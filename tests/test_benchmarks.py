@@ -1,5 +1,6 @@
 """The benchmarks at toy size: what they refuse, how turns alternate, what a result holds; no figure is judged."""
 
+import gc
 import json
 import os
 import pickle
@@ -17,9 +18,11 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import (
     cores,
+    corpora,
     fidelity,
     finetuning,
     generation,
+    growth,
     harness,
     inference,
     memory,
@@ -43,7 +46,9 @@ from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.explain import Space
 from quire.nn.model import Model
+from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
+from quire.train import checkpoint
 from quire.train.optim import TrainPlan, factor
 from quire.train.start import Base, started
 from quire.train.weights import ModelFiles
@@ -64,6 +69,10 @@ SCALE = Scale(
     written=6,
     vocabulary=310,
     lessons=2,
+    reaches=(16, 32),
+    widths=(32, 64),
+    vocabularies=(300, 600),
+    corpora=(10**6, 2 * 10**6),
 )
 MEASURES: dict[str, Callable[..., Result]] = {
     "pretraining": pretraining.measure,
@@ -339,6 +348,69 @@ def test_memory_is_measured_on_both_sides(
         memory.measure(sentences, base, SCALE, tmp_path)
 
 
+@pytest.mark.skipif(not (memory.PROC / "clear_refs").exists(), reason="the peak of a process is told by Linux alone")
+def test_growth_is_measured_at_every_size(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "alone", lambda work: pickle.loads(pickle.dumps(work))())  # without a process
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # a quarter of a second each time
+    scale = replace(SCALE, pairs=1)
+    curves = growth.measure(sentences, base, scale, tmp_path).curves
+    found = [(curve.title, curve.over, tuple(curve.points)) for curve in curves]
+    trained = {"length": scale.reaches, "width": scale.widths, "vocabulary": scale.vocabularies}
+    speeds = [(f"training, {what}", over, at) for over, at in trained.items() for what in ("tokens/s", "share of peak")]
+    memories = [(f"a step's memory, batch {batch}, MB", "vocabulary", scale.vocabularies) for batch in (1, 4)]
+    figures = ("start, seconds", "resumption, seconds", "memory at the peak, MB", "memory of its own, MB")
+    starts = [(f"{shape}: {figure}", "MB of shards", (1, 2)) for shape in corpora.SHAPES for figure in figures]
+    assert found == [*speeds, *memories, *starts]
+    assert all(len(runs) == 1 for curve in curves for runs in curve.points.values())
+    assert all(run > 0 for curve in curves if "memory" not in curve.title for (run,) in curve.points.values())
+    assert not list(tmp_path.glob("*0")), "the corpora are gone"
+    (record, *_) = [json.loads(json.dumps(record)) for record in show.records(Result((), (), curves=curves))]
+    assert record["points"]["16"] == [record["spreads"]["16"]["median"]] == list(curves[0].points[16])
+
+
+def test_what_is_trained_over_the_length_has_as_many_tokens() -> None:
+    axes = growth._axes(TOY, replace(SCALE, batch=8, reaches=(8, 16, 64)))
+    assert [(one.batch, one.length) for one in axes["length"].values()] == [(16, 8), (8, 16), (2, 64)]
+    assert {one.tokens for one in axes["length"].values()} == {2 * 8 * 16}
+    assert {len(example) for one in axes["length"].values() for example in one.examples} == {8, 16, 64}
+    assert [(one.spec.width, one.spec.heads, one.spec.ffn) for one in axes["width"].values()] == [
+        (32, 2, 128),
+        (64, 4, 256),
+    ]
+    assert [one.spec.vocab for one in axes["vocabulary"].values()] == [300, 600]
+
+
+def test_a_corpus_is_many_times_a_small_one(sentences: list[text.Labelled], base: Base, tmp_path: Path) -> None:
+    small = corpora.written(sentences, base, tmp_path / "small")
+    corpora.enlarged(small, tmp_path / "large", size=200_000)
+    large = Shards.open(tmp_path / "large", tokenizer=base.tokenizer.fingerprint, verify=True)
+    times, documents = len(large) // len(small), len(small.documents)
+    assert times > 3
+    assert 200_000 <= 3 * len(large) < 200_000 + 3 * len(small), "two bytes for a token, one for its beginning"
+    assert (large.unigram_counts() == times * small.unigram_counts()).all()
+    for number in (0, documents - 1):
+        for copy in (1, times - 1):
+            ours, theirs = large.sentences(number + copy * documents), small.sentences(number)
+            assert [one.tokens.tolist() for one in ours] == [one.tokens.tolist() for one in theirs]
+            assert [one.starts.tolist() for one in ours] == [one.starts.tolist() for one in theirs]
+    assert len(large.documents) == times * documents == large.index.documents
+
+
+@pytest.mark.skipif(not (memory.PROC / "clear_refs").exists(), reason="the peak of a process is told by Linux alone")
+def test_a_start_stops_after_an_update_and_the_next_goes_on(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path
+) -> None:
+    base.tokenizer.save(tmp_path / "tokenizer")
+    corpora.written(sentences, base, tmp_path / "corpus")
+    for stopping, made in ((True, 1), (False, 2)):
+        corpora.Start(tmp_path, "documents", 16, stopping).run()
+        saved = checkpoint.latest(tmp_path / "documents" / "checkpoints")
+        assert saved
+        assert checkpoint.load(saved).step == made
+
+
 def test_memory_is_that_of_ours_by_that_of_the_peer() -> None:
     found = Memory("toy", "peer", ours=(10, 30, 20), theirs=(40, 40, 40))
     (record, *_) = show.records(Result((), (), memory=(found,)))
@@ -430,11 +502,17 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     for name in ("RAYON_NUM_THREADS", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setitem(peers.MODULES, "accelerate", "no_such_module")
-    monkeypatch.setattr(command, "QUICK", SCALE)
+    few = replace(SCALE, reaches=(16,), widths=(32,), vocabularies=(300,), corpora=(10**6,))
+    monkeypatch.setattr(command, "QUICK", few)
+    monkeypatch.setattr(memory, "alone", lambda work: work())
+    monkeypatch.setattr(gc, "collect", lambda: 0)
     monkeypatch.setattr(cores, "CORES", 1)  # see test_two_cores_are_measured_against_one
     monkeypatch.setattr(Base, "load", lambda _: base)
     out, threads = tmp_path / "out.jsonl", str(torch.get_num_threads())
-    done = CliRunner().invoke(command.app, ["--quick", "--threads", threads, "--out", str(out)])
+    done = CliRunner().invoke(
+        command.app,
+        [*["--quick", "--threads", threads], *["--out", str(out)], *["--plot", str(tmp_path / "growth.svg")]],
+    )
     assert done.exit_code == 0, done.output
     assert "pretraining is left out: accelerate not installed" in done.output
     assert "SMOKE TEST, not a measurement" in done.output
@@ -456,6 +534,8 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
         *words,
         *graphs,
     ]
+    curves = [record for record in found if record["record"] == "curve"]
+    assert (tmp_path / "growth.svg").read_text().count("<!-- MB of shards -->") == 12 < len(curves) == 20
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 
