@@ -35,18 +35,18 @@ REMARKS = (
     "Corpora: megabytes of shards, the text of the benchmark many times over, warm in the file cache. A start is all "
     "that `quire pretrain` does once tokenizer and shards are there, to the end of the first update of a tiny model; a "
     "resumption is the same with a checkpoint. Memory at the peak has pages of the corpus that the system may take "
-    "back at any time; its own is what has no file, at the end. Each is a process of its own; of what it imports only "
-    "what is imported late is counted.",
+    "back at any time; without files it is the peak less all pages of files that are there at the end. Each is a "
+    "process of its own; of what it imports only what is imported late is counted.",
 )
 
 
 @dataclass(frozen=True)
 class Started:
-    """What one start cost: seconds, and bytes of resident memory at its peak and of its own at the end."""
+    """What one start cost: seconds, and bytes that memory rose by: at its peak, and pages of files at the end."""
 
     seconds: float
     peak: int
-    own: int
+    files: int
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class Start:
         clock, gauge, stop = Clock(), memory.Gauge(), StopRequest()
         stop.reason = "the benchmark" if self.stopping else ""
         gauge.start()
-        own, begin = memory.resident("RssAnon"), time.perf_counter()
+        files, begin = memory.resident("RssFile"), time.perf_counter()
         material = Material(self.recipe(), self.folder, lambda: ())
         job = material.job(steps=2, seed=0)
         model = material.model(job)
         rehearse(job)
         with suppress(Stopped):
             fit(model, job, folder=self.folder / self.shape, progress=clock, stop=stop)
-        return Started(clock.ticks[1] - begin, gauge.risen(), memory.resident("RssAnon") - own)
+        return Started(clock.ticks[1] - begin, gauge.risen(), memory.resident("RssFile") - files)
 
     def recipe(self) -> recipe.Recipe:
         """BERT's masks over the shape, with a checkpoint after every update."""
@@ -99,7 +99,7 @@ def measured(text: Sequence[Labelled], base: Base, scale: Scale, folder: Path) -
                     "start, seconds": first.seconds,
                     "resumption, seconds": again.seconds,
                     "memory at the peak, MB": first.peak / 1e6,
-                    "memory of its own, MB": first.own / 1e6,
+                    "memory without files, MB": (first.peak - first.files) / 1e6,
                 }
                 for name, figure in figures.items():
                     found.setdefault(f"{shape}: {name}", {}).setdefault(size // 10**6, []).append(figure)

@@ -360,7 +360,7 @@ def test_growth_is_measured_at_every_size(
     trained = {"length": scale.reaches, "width": scale.widths, "vocabulary": scale.vocabularies}
     speeds = [(f"training, {what}", over, at) for over, at in trained.items() for what in ("tokens/s", "share of peak")]
     memories = [(f"a step's memory, batch {batch}, MB", "vocabulary", scale.vocabularies) for batch in (1, 4)]
-    figures = ("start, seconds", "resumption, seconds", "memory at the peak, MB", "memory of its own, MB")
+    figures = ("start, seconds", "resumption, seconds", "memory at the peak, MB", "memory without files, MB")
     starts = [(f"{shape}: {figure}", "MB of shards", (1, 2)) for shape in corpora.SHAPES for figure in figures]
     assert found == [*speeds, *memories, *starts]
     assert all(len(runs) == 1 for curve in curves for runs in curve.points.values())
