@@ -36,7 +36,8 @@ PARALLEL = "TOKENIZERS_PARALLELISM"
 Found = TypeVar("Found")
 REMARKS = (
     f"Cores: every row is Quire against itself on one thread, so that the ratio is what {CORES} cores gain; shares of "
-    f"the peak are of a product on {CORES} threads. Training as in pre-training. Embedding from text, tokenizing "
+    f"the peak are of a product on {CORES} threads. Training as in pre-training; Quire trains in one process, so that "
+    "there are no workers with a gradient in common. Embedding from text, tokenizing "
     "included, which has as many threads; each worker holds the model and gets its share of the sentences, and what "
     "goes to and fro is timed, starting it is not.",
 )

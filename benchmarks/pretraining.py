@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.harness import Result, Scale, versus
+from benchmarks.harness import Result, Scale, timed, versus
 from benchmarks.plain import PLAIN, plain_training
 from benchmarks.text import Labelled
 from quire.core.errors import BadInput
@@ -46,7 +46,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     return Result(
         rows=tuple(row for result in found for row in result.rows),
         agreements=tuple(agreement for result in found for agreement in result.agreements),
-        remarks=REMARKS,
+        remarks=(*REMARKS, *(remark for result in found for remark in result.remarks)),
     )
 
 
@@ -109,7 +109,18 @@ class Both:
             work=scale.steps * scale.batch * scale.length,
             flops=scale.steps * self.necessary,
         )
-        return Result(found, self.agreements)
+        update = float(np.median([pair.ours for row in found for pair in row.pairs])) / scale.steps
+        share = f"{_making(self.job) / update:.1%}"
+        return Result(
+            found, self.agreements, (f"{self.title}: making a batch, damage included, is {share} of a step.",)
+        )
+
+
+def _making(job: Job) -> float:
+    """Seconds for the batch of an update."""
+    feed = job.feed()
+    making = timed(lambda: [feed.at(t) for t in range(job.plan.steps)])
+    return making() / job.plan.steps
 
 
 def their_rows(blocks: list[Example], vocab: Vocab) -> list[dict[str, list[int]]]:

@@ -19,6 +19,7 @@ from benchmarks import __main__ as command
 from benchmarks import (
     cores,
     corpora,
+    drawing,
     fidelity,
     finetuning,
     generation,
@@ -36,7 +37,8 @@ from benchmarks import (
     text,
     vectors,
 )
-from benchmarks.harness import Clock, Disagreement, Memory, Pair, Result, Row, Scale, Side, agree, versus
+from benchmarks.harness import Clock, Curve, Disagreement, Memory, Pair, Result, Row, Scale, Side, agree, versus
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from quire import recipe
@@ -207,6 +209,14 @@ def test_a_benchmark_measures_what_it_says(
     assert (
         found.rows[0].work == {"pretraining": 2 * 4 * 16, "finetuning": 16, "inference": 24, "steps": 2 * 4 * 16}[name]
     )
+
+
+def test_what_making_batches_takes_is_told(sentences: list[text.Labelled], base: Base, tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="accelerate is not installed: the extra `bench`")
+    found = pretraining.measure(sentences, base, replace(SCALE, pairs=1), tmp_path)
+    assert found.remarks[-1].startswith("pre-training 2x32: making a batch, damage included, is ")
+    share = float(found.remarks[-1].removesuffix("% of a step.").rpartition(" ")[2])
+    assert 0 < share < 50
 
 
 def test_batches_of_a_plain_loop_are_of_near_lengths_in_random_order() -> None:
@@ -380,6 +390,18 @@ def test_what_is_trained_over_the_length_has_as_many_tokens() -> None:
         (64, 4, 256),
     ]
     assert [one.spec.vocab for one in axes["vocabulary"].values()] == [300, 600]
+
+
+def test_curves_are_drawn_whole_and_no_panel_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: figures.append(figure))
+    curve = Curve.of("memory, MB", "vocabulary", {10: [2.0, 8.0], 1000: [6.0]})
+    drawing.save([curve] * 4, tmp_path / "curves.svg")
+    shown = [axes for axes in figures[0].axes if axes.get_visible()]
+    assert len(shown) == 4
+    for axes in shown:
+        assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[10, 5], [1000, 6]]
+        assert axes.get_ylim()[0] == 0 < 6.5 < axes.get_ylim()[1], "quartiles have room"
 
 
 def test_a_corpus_is_many_times_a_small_one(sentences: list[text.Labelled], base: Base, tmp_path: Path) -> None:
