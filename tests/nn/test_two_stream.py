@@ -123,7 +123,7 @@ def order(length: int, draw: np.random.Generator) -> Permuted:
 
 def scores(model: Model, examples: list[Example]) -> tuple[Step, Tensor]:
     step, plm = Step(model, Packed(Batch.pack(examples))), Plm()
-    return step, plm.scores(step, plm.queried(step))
+    return step, plm.scores(step, plm.queried(step)).scores()
 
 
 @given(sizes=SIZES, length=st.sampled_from([1, 2, 5, 9]), reverse=st.booleans())

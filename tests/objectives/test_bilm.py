@@ -21,11 +21,15 @@ def asked(world: World, tokens: list[int]) -> Packed:
     return Packed(Batch.pack([Bilm().corrupt(Example.of(world.vocab, passage), world, np.random.default_rng(0))]))
 
 
+def logits(step: Step) -> list[torch.Tensor]:
+    return [scores.scores() for scores in Bilm().scores(step)]
+
+
 def test_a_token_is_told_from_what_stands_before_it_and_from_what_stands_behind(world: World) -> None:
     """Changed at 3: in each direction what is told from it moves, and what is told of it does not."""
     model = Model(SPEC, planned([Bilm()], SPEC, world), seed=1).eval()
     with torch.no_grad():
-        was, now = (Bilm().logits(Step(model, asked(world, [9, 8, 7, t, 6, 5]))) for t in (20, 30))
+        was, now = (logits(Step(model, asked(world, [9, 8, 7, t, 6, 5]))) for t in (20, 30))
     moved = [((a - b).abs().amax(1) > 1e-6).tolist() for a, b in zip(was, now, strict=True)]
     assert moved[0] == [False, False, False, False, True, True]
     assert moved[1] == [True, True, True, False, False, False]
@@ -35,7 +39,7 @@ def test_the_loss_is_half_of_each_and_both_are_noted(world: World) -> None:
     model = Model(SPEC, planned([Bilm()], SPEC, world), seed=1).eval()
     step = Step(model, asked(world, [9, 8, 7]))
     loss = Bilm().loss(step)
-    by_hand = [torch.nn.functional.cross_entropy(logits, torch.tensor([9, 8, 7])) for logits in Bilm().logits(step)]
+    by_hand = [torch.nn.functional.cross_entropy(said, torch.tensor([9, 8, 7])) for said in logits(step)]
     torch.testing.assert_close(loss, sum(by_hand) / 2)
     assert step.notes.keys() == {"bilm_forward", "bilm_backward"}
     assert {"nats", "backward_nats"} <= Bilm().health(step).keys()

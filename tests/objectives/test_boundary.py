@@ -101,7 +101,7 @@ def test_the_inside_of_a_span_tells_nothing_and_both_edges_do(world: World, mode
     def logits(*changed: int) -> torch.Tensor:
         other = states.clone()
         other[list(changed)] += torch.randn(len(changed), model.spec.width, generator=generator)
-        return Boundary()._logits(Told(model, packed, other)).detach()
+        return Boundary().scores(Told(model, packed, other)).scores().detach()
 
     still = logits()
     assert torch.equal(logits(0, 1, 3, 4, 5, 7, 8), still)

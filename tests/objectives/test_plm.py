@@ -192,7 +192,7 @@ def logits(model: Model, example: Example, *, change: int | None = None) -> Tens
         tokens[change] = 5 + (tokens[change] - 4) % 50
     step = Step(model, Packed(Batch.pack([replace(example, tokens=tokens)])))
     with torch.no_grad():
-        return Plm().scores(step, Plm().queried(step))
+        return Plm().scores(step, Plm().queried(step)).scores()
 
 
 def test_order_3_6_1(model: Model, world: World) -> None:
@@ -254,7 +254,7 @@ def test_batch_of_many_orders_equals_one_by_one(model: Model, world: World) -> N
     batch = Batch.pack(examples)
     step = Step(model, Packed(batch))
     with torch.no_grad():
-        found = Plm().scores(step, Plm().queried(step))
+        found = Plm().scores(step, Plm().queried(step)).scores()
         alone = torch.cat([logits(model, examples[i]) for i in batch.order])
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
 

@@ -28,6 +28,7 @@ from quire.nn.activations import activate
 from quire.nn.attention import Layout, Mixing
 from quire.nn.body import Body
 from quire.nn.embeddings import Embeddings
+from quire.nn.lazy import LazyScores
 from quire.nn.norms import norm
 from quire.nn.transformer import FeedForward
 
@@ -150,5 +151,8 @@ class WideScores(nn.Module):
         self.activation = spec.activation
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        return self.lazily(x_MW, tokens).scores()
+
+    def lazily(self, x_MW: Tensor, tokens: nn.Embedding) -> LazyScores:
         said_MW = self.norm(activate(self.activation, self.dense(x_MW)))
-        return F.linear(said_MW, torch.cat([tokens.weight, self.weight], dim=1), self.bias)
+        return LazyScores(said_MW, torch.cat([tokens.weight, self.weight], dim=1), self.bias)

@@ -33,13 +33,14 @@ from quire.nn.actions import ActionScores
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
+from quire.nn.lazy import LazyScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
 from quire.nn.pointing import PointerScores
 from quire.nn.pooling import build_pooling, pooled_width
 from quire.nn.private import PrivateScores
 from quire.nn.projected import BRANCH, Projected
-from quire.nn.tables import against, new_table
+from quire.nn.tables import new_table
 from quire.nn.windows import build_windows
 
 _POOLED: dict[Pooled, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu, "none": nn.Identity()}
@@ -62,13 +63,16 @@ class TokenScores(nn.Module):
         self.activation = spec.activation
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
+        return self.lazily(x_MW, tokens).scores()
+
+    def lazily(self, x_MW: Tensor, tokens: nn.Embedding) -> LazyScores:
         if self.dense is not None:
             x_MW = self.dense(x_MW)
         if self.norm is not None:
             x_MW = self.norm(activate(self.activation, x_MW))
         if self.scale != 1:
             x_MW = x_MW * self.scale
-        return against(x_MW, tokens if self.weight is None else self.weight, self.bias)
+        return LazyScores(x_MW, tokens if self.weight is None else self.weight, self.bias)
 
 
 class SequenceScores(nn.Module):
@@ -173,10 +177,13 @@ class BoundaryScores(nn.Module):
         self.bias = nn.Parameter(torch.zeros(spec.vocab))
 
     def forward(self, left_MW: Tensor, right_MW: Tensor, place_M: Tensor, tokens: nn.Embedding) -> Tensor:
+        return self.lazily(left_MW, right_MW, place_M, tokens).scores()
+
+    def lazily(self, left_MW: Tensor, right_MW: Tensor, place_M: Tensor, tokens: nn.Embedding) -> LazyScores:
         x = torch.cat([left_MW, right_MW, self.places(place_M)], dim=-1)
         x = self.norm1(F.gelu(self.dense1(x)))
         x = self.norm2(F.gelu(self.dense2(x)))
-        return F.linear(x, tokens.weight, self.bias)
+        return LazyScores(x, tokens, self.bias)
 
 
 class Query(nn.Module):

@@ -7,12 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from quire.nn.lazy import LazyScores
 
-def cross_entropy(logits_MC: Tensor, answers_M: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean of -log softmax(logits)[answer]; 0 with a gradient of 0 when nothing is asked (M = 0), never NaN.
 
+def cross_entropy(scores: Tensor | LazyScores, answers_M: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean of -log softmax(scores [M, C])[answer]; 0 with a gradient of 0 when nothing is asked (M = 0), never NaN.
+
+    Of a product, as heads over the vocabulary have it, never are all scores there at a time.
     With `smoothing`, that share of each answer is spread over all C classes alike (Szegedy et al. 2016, section 7).
     """
+    if isinstance(scores, LazyScores) and scores.differentiable and answers_M.numel():
+        return scores.cross_entropy(answers_M, smoothing=smoothing)
+    logits_MC = scores.scores() if isinstance(scores, LazyScores) else scores
     if answers_M.numel() == 0:
         return logits_MC.sum()
     return F.cross_entropy(logits_MC.float(), answers_M, label_smoothing=smoothing)

@@ -27,6 +27,7 @@ from quire.nn.crossing import Crossing, Source
 from quire.nn.heads import build_head
 from quire.nn.hierarchical import HierarchicalEncoder
 from quire.nn.initial import initialise
+from quire.nn.lazy import Lazy, LazyScores
 from quire.nn.lstm import LstmEncoder
 from quire.nn.pointing import Places, PointerScores
 from quire.nn.pooling import whole
@@ -357,6 +358,13 @@ class Step:
     def logits(self, slot: str, *, head: str | None = None) -> Tensor:
         """Scores [M, C] of the head called `slot`, or of another, where that slot asks."""
         return self.scores(head or slot, self.asked(slot))
+
+    def lazy(self, slot: str, *, head: str | None = None) -> LazyScores | Tensor:
+        """What `logits` gives, of a head over the vocabulary as the product that it ends with, not yet taken."""
+        name, at_M = head or slot, self.asked(slot)
+        if name in self.model.heads and isinstance(module := self.model.heads[name], Lazy):
+            return module.lazily(self.vectors(name, at_M), self.table)
+        return self.scores(name, at_M)
 
     def answers(self, slot: str) -> Tensor:
         """The answers [M] of a slot, in the order of `logits`."""

@@ -18,6 +18,7 @@ from quire.core.example import Example, World
 from quire.core.heads import HeadSpec, TokenHead
 from quire.core.random import Rng
 from quire.core.spec import Backbone
+from quire.nn.lazy import Lazy, LazyScores
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective
@@ -53,17 +54,18 @@ class Bilm(Objective):
         return example.ask(self.slot, example.free, example.tokens)
 
     def loss(self, step: Step) -> Tensor:
-        forward, backward = (cross_entropy(logits_MV, step.answers(self.slot)) for logits_MV in self.logits(step))
+        forward, backward = (cross_entropy(scores, step.answers(self.slot)) for scores in self.scores(step))
         step.note(f"{self.slot}_forward", forward)
         step.note(f"{self.slot}_backward", backward)
         return (forward + backward) / 2
 
     def health(self, step: Step) -> Mapping[str, float]:
-        forward, backward = (token_health(logits_MV, step.answers(self.slot)) for logits_MV in self.logits(step))
+        forward, backward = (token_health(scores.scores(), step.answers(self.slot)) for scores in self.scores(step))
         return {**forward, **({"backward_nats": backward["nats"]} if backward else {})}
 
-    def logits(self, step: Step) -> tuple[Tensor, Tensor]:
+    def scores(self, step: Step) -> tuple[LazyScores, LazyScores]:
         """What each direction says of the asked tokens, [M, V] twice. A special token stands on either side of all."""
         at_M, states_NW = step.asked(self.slot), step.encode()
         half, head = states_NW.shape[1] // 2, step.model.heads[self.head]
-        return head(states_NW[at_M - 1, :half], step.table), head(states_NW[at_M + 1, half:], step.table)
+        assert isinstance(head, Lazy)
+        return head.lazily(states_NW[at_M - 1, :half], step.table), head.lazily(states_NW[at_M + 1, half:], step.table)

@@ -17,6 +17,8 @@ from quire.core.example import IGNORE, Example, World
 from quire.core.heads import BoundaryHead, HeadSpec
 from quire.core.random import Rng
 from quire.core.spec import Backbone, Size
+from quire.nn.heads import BoundaryScores
+from quire.nn.lazy import LazyScores
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.objectives.base import Objective
@@ -64,15 +66,16 @@ class Boundary(Objective):
         return labelled.label(self.edges, example.truth[edges], at=edges)
 
     def loss(self, step: Step) -> Tensor:
-        return cross_entropy(self._logits(step), step.answers(self.slot))
+        return cross_entropy(self.scores(step), step.answers(self.slot))
 
     def health(self, step: Step) -> Mapping[str, float]:
-        return token_health(self._logits(step), step.answers(self.slot))
+        return token_health(self.scores(step).scores(), step.answers(self.slot))
 
-    def _logits(self, step: Step) -> Tensor:
+    def scores(self, step: Step) -> LazyScores:
         """[M, V]: the nearest edges on either side of an asked token are those of its span."""
         at_M, edges_K = step.asked(self.slot), step.asked(self.edges)
         right_M = torch.searchsorted(edges_K, at_M)
         left, right = edges_K[right_M - 1], edges_K[right_M]
-        found: Tensor = step.model.heads[self.slot](step.states(left), step.states(right), at_M - left - 1, step.table)
-        return found
+        head = step.model.heads[self.slot]
+        assert isinstance(head, BoundaryScores)
+        return head.lazily(step.states(left), step.states(right), at_M - left - 1, step.table)

@@ -50,7 +50,7 @@ class Lm(Objective):
         return example.foretell(self.slot, where)
 
     def loss(self, step: Step) -> Tensor:
-        return cross_entropy(step.logits(self.slot, head=self.head), step.answers(self.slot))
+        return cross_entropy(step.lazy(self.slot, head=self.head), step.answers(self.slot))
 
     def health(self, step: Step) -> Mapping[str, float]:
         return token_health(step.logits(self.slot, head=self.head), step.answers(self.slot))

@@ -25,6 +25,7 @@ from quire.core.heads import HeadSpec, QueryHead, TokenHead
 from quire.core.random import Rng
 from quire.core.spec import Backbone, Size
 from quire.core.visibility import Full, Permuted
+from quire.nn.lazy import Lazy, LazyScores
 from quire.nn.losses import cross_entropy, token_health
 from quire.nn.model import Step
 from quire.nn.transformer import Encoder
@@ -150,7 +151,7 @@ class Plm(Objective):
         if not len(answers_M):
             return {}
         spread = (g_MW - g_MW.mean(dim=0)).norm(dim=1).square().mean().sqrt() / g_MW.norm(dim=1).mean()
-        return {**token_health(self.scores(step, g_MW), answers_M), "query_spread": float(spread)}
+        return {**token_health(self.scores(step, g_MW).scores(), answers_M), "query_spread": float(spread)}
 
     def queried(self, step: Step) -> Tensor:
         """The query stream's states [M, W] at the targets."""
@@ -159,10 +160,11 @@ class Plm(Objective):
         asked_M, query_W = step.asked(self.slot), step.model.heads[QUERY]()
         return query_states(body, step.model.embed(step.batch), query_W, asked_M, step.batch.layout)
 
-    def scores(self, step: Step, g_MW: Tensor) -> Tensor:
-        """Scores [M, V] of those states."""
-        scores_MV: Tensor = step.model.heads[self.slot](g_MW, step.table)
-        return scores_MV
+    def scores(self, step: Step, g_MW: Tensor) -> LazyScores:
+        """[M, V] of those states."""
+        head = step.model.heads[self.slot]
+        assert isinstance(head, Lazy)
+        return head.lazily(g_MW, step.table)
 
 
 @cache

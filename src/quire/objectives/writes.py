@@ -28,7 +28,7 @@ class Writes(Objective):
 
     def loss(self, step: Step) -> Tensor:
         side = self.side(step)
-        return cross_entropy(side.logits(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
+        return cross_entropy(side.lazy(self.slot, head=self.head), side.answers(self.slot), smoothing=self.smoothing)
 
     def health(self, step: Step) -> Mapping[str, float]:
         side = self.side(step)

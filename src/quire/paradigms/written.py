@@ -48,7 +48,7 @@ class Written(Paradigm):
         return {self.head: TokenHead()}
 
     def loss(self, step: Step) -> Tensor:
-        return cross_entropy(step.logits(self.slot, head=self.head), step.answers(self.slot))
+        return cross_entropy(step.lazy(self.slot, head=self.head), step.answers(self.slot))
 
     def health(self, step: Step) -> Mapping[str, float]:
         return token_health(step.logits(self.slot, head=self.head), step.answers(self.slot))
