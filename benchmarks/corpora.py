@@ -123,6 +123,7 @@ def enlarged(small: Shards, folder: Path, *, size: int) -> Shards:
     files = {name: _copied(folder / name, [(small.folder / name).read_bytes()] * times) for name in tokens}
     for name, bounds in zip(BOUNDS, (small.document_bounds, small.sentence_bounds), strict=True):
         files[f"{name}.bin"] = _copied(folder / f"{name}.bin", _moved(bounds, times))
+    files["counts.bin"] = _copied(folder / "counts.bin", [(times * small.unigram_counts()).astype("<i8").tobytes()])
     index = Index(
         tokens=times * old.tokens,
         documents=times * old.documents,

@@ -182,7 +182,7 @@ def test_an_altered_index_is_named(shards: Shards) -> None:
     whole = json.loads(path.read_text())
     for change, message in (
         ({"tokens": whole["tokens"] - 1}, "altered since it was written"),
-        ({"format": 2}, "index.json.format"),
+        ({"format": 1}, "index.json.format"),
         ({"tokns": 1}, "did you mean 'tokens'"),
         ({"dtype": "object"}, "index.json.dtype"),
         ({"fingerprint": "0"}, "altered since it was written"),

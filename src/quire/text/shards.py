@@ -4,6 +4,7 @@
     tokens-00000.bin ...            uint16 when the vocabulary has at most 65,536 tokens, else uint32
     starts-00000.bin ...            uint8, 1 where a token begins a word
     documents.bin, sentences.bin    int64, where each begins; the last entry is the number of tokens
+    counts.bin                      int64, how often each token of the vocabulary occurs
 
 Legend: N tokens of the corpus, D documents, T sentences, V vocabulary.
 """
@@ -28,7 +29,7 @@ from quire.core.errors import BadInput
 from quire.core.example import Ints, Passage
 from quire.core.random import Rng
 
-CHUNK = 1 << 22  # tokens looked at together when counting
+CHUNK = 1 << 22  # tokens looked at together when counting pairs
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -43,7 +44,7 @@ class File(Settings):
 class Index(Settings):
     """The content of index.json."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     tokens: Count
     documents: Count
     sentences: Count
@@ -190,11 +191,7 @@ class Shards:
 
     def unigram_counts(self) -> Ints:
         """[V] how often each token occurs."""
-        counts = np.zeros(self.index.vocabulary, dtype=np.int64)
-        for start in range(0, len(self), CHUNK):
-            chunk = self._read(start, min(start + CHUNK, len(self)), 0).tokens
-            counts += np.bincount(chunk, minlength=len(counts))
-        return counts
+        return self._map("counts.bin", "int64").astype(np.int64, copy=False)
 
     def entropies(self) -> Entropies:
         """Unigram and bigram entropy of the corpus; memory grows with the distinct pairs alone."""

@@ -126,6 +126,7 @@ class _Writer:
         self.files: dict[str, _Stream] = {}
         self.shards: list[int] = []
         self.tokens = self.documents = self.sentences = self.skipped = 0
+        self.counts = np.zeros(tokenizer.vocab.size, dtype=np.int64)
 
     def add(self, document: list[Passage]) -> None:
         if not document:
@@ -136,6 +137,7 @@ class _Writer:
         shard = len(self.shards) - 1
         bounds = list(accumulate(map(len, document), initial=self.tokens))
         for sentence in document:
+            np.add.at(self.counts, sentence.tokens, 1)
             self._stream(f"tokens-{shard:05}.bin", self.dtype).write(sentence.tokens)
             self._stream(f"starts-{shard:05}.bin", "uint8").write(sentence.starts)
         self._stream("documents.bin", "int64").write(np.array(bounds[:1]))
@@ -155,6 +157,7 @@ class _Writer:
             raise BadInput(f"the corpus has {self.tokens:,} tokens; {at_least:,} or more are needed")
         for name in ("documents.bin", "sentences.bin"):
             self._stream(name, "int64").write(np.array([self.tokens]))
+        self._stream("counts.bin", "int64").write(self.counts)
         for stream in self.files.values():
             stream.close()
         (self.folder / "index.json").write_text(self.index().model_dump_json(indent=1), encoding="utf-8")
