@@ -5,6 +5,7 @@ Legend: N tokens of the corpus, D documents, T sentences, C chunks.
 
 from __future__ import annotations
 
+from array import array
 from functools import cached_property
 from typing import TypeAlias
 
@@ -96,11 +97,11 @@ class SentencePairs:
         bounds = self.shards.sentence_bounds
         ends = np.searchsorted(bounds, self.shards.document_bounds)  # [D + 1] sentences before each document
         of_document = np.repeat(ends[1:], np.diff(ends))  # [T] the sentence after a sentence's document
-        following = np.minimum(np.searchsorted(bounds, bounds[:-1] + self.length), of_document).tolist()
-        chain = [0]
+        following = np.minimum(np.searchsorted(bounds, bounds[:-1] + self.length), of_document).data
+        chain = array("q", [0])  # neither is ever a list: a corpus has millions of both
         while chain[-1] < len(following):
             chain.append(following[chain[-1]])
-        return np.array(chain)
+        return np.frombuffer(chain, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.first) - 1
