@@ -8,6 +8,7 @@ from torch import Tensor
 from quire.nn import lazy
 from quire.nn.lazy import LazyScores
 from quire.nn.losses import cross_entropy
+from quire.train.machine import counted
 
 M, V, E = 7, 11, 5
 
@@ -73,6 +74,22 @@ def test_all_scores_are_never_there_together(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(F, "linear", watched)
     cross_entropy(LazyScores(*parts(bias=True)), ANSWERS)
     assert seen == [2 * V, 2 * V, 2 * V, V]
+
+
+def test_gradients_are_worked_out_where_they_are_wanted() -> None:
+    """One product for the scores, and one more for each matrix that learns."""
+    x, table, bias = parts(bias=True)
+    one = 2 * M * V * E
+
+    def flops(scores: LazyScores) -> int:
+        return counted(lambda: cross_entropy(scores, ANSWERS))[1]
+
+    assert flops(LazyScores(x, table, bias)) == 3 * one
+    assert flops(LazyScores(x, table.detach(), bias)) == 2 * one
+    with torch.no_grad():
+        assert flops(LazyScores(x, table, bias)) == one
+    with torch.inference_mode():
+        assert flops(LazyScores(x, table, bias)) == one
 
 
 def test_in_half_precision_the_softmax_is_not_halved() -> None:

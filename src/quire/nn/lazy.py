@@ -45,7 +45,11 @@ class LazyScores:
         tokens, 614 positions and one thread it takes 0.8 of the time of a product, a softmax and their gradients).
         """
         table_VE = self.table if isinstance(self.table, Tensor) else self.table.weight
-        found: Tensor = _CrossEntropy.apply(self.x_ME, table_VE, self.bias_V, answers_M, smoothing)  # type: ignore[no-untyped-call]
+        assert isinstance(table_VE, Tensor)
+        parts = [self.x_ME, table_VE, self.bias_V]
+        if not torch.is_grad_enabled():  # which a Function is not told
+            parts = [None if part is None else part.detach() for part in parts]
+        found: Tensor = _CrossEntropy.apply(*parts, answers_M, smoothing)  # type: ignore[no-untyped-call]
         return found
 
 
