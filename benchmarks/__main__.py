@@ -64,6 +64,7 @@ QUICK = replace(
     written=16,
     words=20_000,
     lessons=5,
+    reviews=64,
     reaches=(64, 256),
     widths=(128, 256),
     vocabularies=(8_000, 30_522),

@@ -46,6 +46,7 @@ class Scale:
     written: int = 64  # tokens of each
     vocabulary: int = 50_257  # of what writes: GPT-2's
     lessons: int = 400  # updates of what shows what int8 costs in writing
+    reviews: int = 6_920  # of SST-2, learnt from before int8 is judged
     words: int = 1_500_000  # of a text that word vectors are learnt from
     reaches: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)  # tokens of a sequence, in growth
     widths: tuple[int, ...] = (128, 256, 384, 512, 768)

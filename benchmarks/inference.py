@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import peers
+from benchmarks import accuracy, peers
 from benchmarks.harness import Result, Scale, Side, agree, timed, versus
 from benchmarks.text import Labelled
 from quire.compress.quantize import DynamicInt8
@@ -53,7 +53,7 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
     return Result(
         (*embedded.rows, *classified.rows),
         (*embedded.agreements, *classified.agreements),
-        (*REMARKS, *embedded.remarks, *classified.remarks),
+        (*REMARKS, *embedded.remarks, *classified.remarks, _accuracy(base, scale, longest)),
     )
 
 
@@ -180,6 +180,13 @@ def _sentence_transformers(folder: Path, batch: int, longest: int) -> Read:
     return lambda sentences: np.asarray(
         model.encode(list(sentences), batch_size=batch, show_progress_bar=False), dtype=np.float32
     )
+
+
+def _accuracy(base: Base, scale: Scale, longest: int) -> str:
+    try:
+        return accuracy.remark(base, scale, longest=longest)
+    except BadInput as missing:
+        return f"Classification in int8: {missing}; its accuracy is left out."
 
 
 def _cosine(truth: Floats, small: Floats) -> str:

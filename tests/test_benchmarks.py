@@ -17,6 +17,7 @@ import pytest
 import torch
 from benchmarks import __main__ as command
 from benchmarks import (
+    accuracy,
     cores,
     corpora,
     drawing,
@@ -48,6 +49,7 @@ from quire.core.random import rng
 from quire.core.spec import Backbone
 from quire.explain import Space
 from quire.nn.model import Model
+from quire.text.records import Record
 from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
 from quire.train import checkpoint
@@ -71,6 +73,7 @@ SCALE = Scale(
     written=6,
     vocabulary=310,
     lessons=2,
+    reviews=8,
     reaches=(16, 32),
     widths=(32, 64),
     vocabularies=(300, 600),
@@ -596,6 +599,28 @@ def test_what_int8_costs_is_told_of_text_that_nobody_has_seen(sentences: list[te
     assert found.perplexity_int8 == fidelity.compared(other, one, passages, vocab).perplexity
     assert found.same_next < 0.2
     assert found.same_written < 0.2
+
+
+def test_what_int8_costs_a_classifier_is_told_on_the_same_sentences(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Record(f"a {word} one", label, "") for word, label in 6 * [("good", "positive"), ("bad", "negative")]]
+    network = accuracy.taught(rows, base, SCALE, longest=24)
+    truth = [network.labels.index(str(row.label)) for row in rows[:5]]
+    full = float(np.mean(network.probabilities([row.text for row in rows[:5]]).argmax(1) == truth))
+
+    class Contrary:
+        """Says the other class of every text but the first."""
+
+        def probabilities(self, texts: Sequence[str]) -> Any:
+            found = network.probabilities(texts)
+            return np.concatenate([found[:1], found[1:, ::-1]])
+
+    monkeypatch.setattr("benchmarks.accuracy.Int8Network.quantised", lambda one: Contrary())
+    found = accuracy.compared(network, rows[:5])
+    first = network.probabilities([rows[0].text]).argmax(1)[0] == truth[0]
+    assert (found.full, found.same) == pytest.approx((full, 1 / 5))
+    assert found.int8 == pytest.approx(1 - full + (2 * first - 1) / 5)
 
 
 def test_word_vectors_are_timed_where_the_words_are_the_same(
