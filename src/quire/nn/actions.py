@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from quire.core.heads import ActionHead
 from quire.core.spec import Backbone
+from quire.nn.dropout import Dropout
 
 
 class ActionScores(nn.Module):
@@ -24,7 +25,7 @@ class ActionScores(nn.Module):
         self.words = nn.Linear(spec.width, head.features * head.width, bias=False)
         self.nothing = nn.Parameter(torch.empty(head.features * head.width))
         self.bias = nn.Parameter(torch.empty(head.width))
-        self.dropout = nn.Dropout(head.dropout)
+        self.dropout = Dropout(head.dropout)
         self.out = nn.Linear(head.width, head.outputs)
 
     def begin(self) -> None:

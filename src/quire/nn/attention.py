@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.core.visibility import Apart, Causal, Full, Visibility, Window
+from quire.nn.dropout import attention, dropped
 from quire.nn.flowing import flowing, flows
 from quire.nn.grid import Grid, worth_it
 from quire.nn.positions import Rotation
@@ -300,18 +301,14 @@ class Mixing(nn.Module):
         if self.prefix is not None:
             k, v, mask = self.prefix.before(k, v, mask, causal=causal)
             causal = False
-        if mask is not None:
-            mask = mask.to(q.dtype)  # cuDNN reads any mask as if it were of this type (pytorch 191612)
         if self.probe is None:
-            return F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=self.scale
-            )
+            return attention(q, k, v, mask=mask, causal=causal, scale=self.scale, dropout=dropout)
         sums_RHLLD = torch.tanh(q.unsqueeze(3) + k.unsqueeze(2))
         scores_RHLL = torch.einsum("rhqkd,hd->rhqk", sums_RHLLD, self.probe.view(self.heads, -1))
         if causal:
             mask = torch.full(scores_RHLL.shape[-2:], float("-inf"), device=q.device).triu(1)
         weights_RHLL = (scores_RHLL if mask is None else scores_RHLL + mask).softmax(dim=-1)
-        return F.dropout(weights_RHLL, dropout) @ v
+        return dropped(weights_RHLL, dropout) @ v
 
 
 class Attention(Mixing):

@@ -27,6 +27,7 @@ from quire.core.spec import Backbone
 from quire.nn.activations import activate
 from quire.nn.attention import Layout, Mixing
 from quire.nn.body import Body
+from quire.nn.dropout import Dropout
 from quire.nn.embeddings import Embeddings
 from quire.nn.lazy import LazyScores
 from quire.nn.norms import norm
@@ -89,7 +90,7 @@ class BottleneckBlock(nn.Module):
         self.late = Fed(spec)
         self.leave = nn.Linear(spec.bottleneck, spec.width, bias=spec.bias)
         self.norm = norm(spec, spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_NW: Tensor, layout: Layout) -> Tensor:
         """States [N, W] -> [N, W]."""

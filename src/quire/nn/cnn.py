@@ -18,6 +18,7 @@ from quire.core.bodies import Cnn
 from quire.nn.activations import activate
 from quire.nn.attention import Layout
 from quire.nn.body import Body
+from quire.nn.dropout import Dropout
 
 
 class Convolution(nn.Module):
@@ -49,7 +50,7 @@ class CnnEncoder(Body):
     def __init__(self, spec: Cnn, *, shares_embeddings: bool = False) -> None:
         super().__init__(spec, shares_embeddings=shares_embeddings)
         self.blocks = nn.ModuleList(Convolution(spec) for _ in range(spec.depth))
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.gap, self.residual = max(spec.windows) // 2, spec.residual
 
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:

@@ -12,10 +12,10 @@ from functools import cached_property
 from itertools import groupby
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.dropout import attention
 from quire.nn.grid import Grid, worth_it
 
 
@@ -118,5 +118,4 @@ class CrossAttention(nn.Module):
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None) -> Tensor:
         """Queries [R, H, Q, D], keys and values [R, H, L, D] -> [R, H, Q, D]."""
         dropout = self.dropout if self.training else 0.0
-        mask = None if mask is None else mask.to(q.dtype)  # see `Mixing.mix`
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=self.scale)
+        return attention(q, k, v, mask=mask, scale=self.scale, dropout=dropout)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.dropout import Dropout
 from quire.nn.norms import norm
 from quire.nn.positions import sinusoids
 from quire.nn.tables import new_table
@@ -33,7 +34,7 @@ class Embeddings(nn.Module):
         self.segments = new_table(spec.segments, width) if added else None
         self.languages = new_table(spec.languages, width) if spec.languages else None
         self.norm = norm(spec, width) if spec.embedding_norm else nn.Identity()
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(
         self,

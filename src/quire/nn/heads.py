@@ -33,6 +33,7 @@ from quire.nn.actions import ActionScores
 from quire.nn.activations import activate
 from quire.nn.bottleneck import WideScores
 from quire.nn.crf import ChainScores
+from quire.nn.dropout import Dropout
 from quire.nn.lazy import LazyScores
 from quire.nn.mix import Mix
 from quire.nn.norms import norm
@@ -90,7 +91,7 @@ class SequenceScores(nn.Module):
         bare = head.activation == "none"
         self.pooler = nn.Identity() if bare else nn.Linear(pooled, spec.width)
         self.out = nn.Linear(pooled if bare else spec.width, head.outputs)
-        self.dropout = nn.Dropout(head.dropout)
+        self.dropout = Dropout(head.dropout)
         self.activation = _POOLED[head.activation]
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
@@ -104,7 +105,7 @@ class PositionScores(nn.Module):
     def __init__(self, spec: Backbone, head: PositionHead) -> None:
         super().__init__()
         self.out = nn.Linear(spec.width, head.outputs)
-        self.dropout = nn.Dropout(head.dropout)
+        self.dropout = Dropout(head.dropout)
 
     def forward(self, x_MW: Tensor, tokens: nn.Embedding) -> Tensor:
         scores_MC: Tensor = self.out(self.dropout(x_MW))

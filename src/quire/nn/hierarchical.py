@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from quire.core.bodies import Hierarchical, Lstm
 from quire.nn.attention import Layout
 from quire.nn.body import Body
+from quire.nn.dropout import Dropout
 from quire.nn.lstm import Course, LstmLayer
 from quire.nn.pooling import added, softmax
 
@@ -49,7 +50,7 @@ class HierarchicalEncoder(Body):
         super().__init__(spec, shares_embeddings=shares_embeddings, project=False)
         self.blocks = nn.ModuleList([Level(spec.embedding_width, spec), Level(spec.width, spec)])
         self.piece = spec.piece
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
         cut = [[min(self.piece, n - begin) for begin in range(0, n, self.piece)] for n in layout.lengths]

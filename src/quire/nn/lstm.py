@@ -25,6 +25,7 @@ from quire.nn.attention import Layout
 from quire.nn.body import Body
 from quire.nn.characters import CharacterTable
 from quire.nn.crossing import CrossAttention, Source
+from quire.nn.dropout import Dropout
 from quire.nn.embeddings import Embeddings
 
 
@@ -102,7 +103,7 @@ class LstmDecoder(nn.Module):
         looking = {"heads": 1, "score": "dot", "attention_dropout": 0.0}
         self.cross = CrossAttention(spec.model_copy(update=looking))
         self.join = nn.Linear(2 * spec.width, spec.width, bias=False)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(self, x_TE: Tensor, layout: Layout, at_M: Tensor | None, source: Source) -> Tensor:
         """Embedded tokens [T, E] -> states [T, W], or [M, W] at the positions `at_M`."""
@@ -123,7 +124,7 @@ class LstmEncoder(Body):
         inner = spec.width if self.joined else spec.width // spec.ways
         sizes = [spec.embedding_width] + [inner] * (spec.depth - 1)
         self.blocks = nn.ModuleList(LstmLayer(size, spec) for size in sizes)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.decoder = LstmDecoder(spec, depth=spec.decoder) if spec.decoder else None
 
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from quire.core.heads import PointerHead
 from quire.core.spec import Backbone
+from quire.nn.dropout import Dropout
 from quire.nn.grid import Grid
 from quire.nn.tables import new_table
 
@@ -55,7 +56,7 @@ class PointerScores(nn.Module):
         width, narrow = spec.width, spec.embedding_width
         self.spec = head
         self.dense = nn.Linear(width, narrow) if narrow != width else None
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.Dropout(head.dropout), nn.ReLU(), nn.Linear(width, narrow))
+        self.mlp = nn.Sequential(nn.Linear(width, width), Dropout(head.dropout), nn.ReLU(), nn.Linear(width, narrow))
         self.labels = new_table(len(head.labels), narrow) if head.labels else None
 
     def call(self, table: nn.Embedding) -> None:

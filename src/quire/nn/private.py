@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from quire.core.spec import Backbone
+from quire.nn.dropout import Dropout
 from quire.nn.lstm import Course
 
 
@@ -34,7 +35,7 @@ class PrivateScores(nn.Module):
         self.word = nn.Linear(spec.embedding_width, 6 * width)  # f, i, o, own, candidate, read
         self.own = nn.Linear(width, 5 * width, bias=False)  # f, i, o, own, candidate
         self.shared = nn.Linear(spec.width, 2 * width, bias=False)  # candidate, read
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(width, outputs)
 
     def begin(self) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from quire.core.spec import Backbone
 from quire.nn.attention import Layout, Run
+from quire.nn.dropout import attention, dropped
 from quire.nn.positions import angles
 
 
@@ -59,7 +60,9 @@ class RelativeAttention(nn.Module):
         longest = max((run.length for run in layout.runs), default=1)
         far = torch.arange(1 - longest, longest, device=self.u.device)
         turn = angles(far, base=10_000.0, width=self.distance.in_features)
-        table_KW = F.dropout(torch.cat([turn.sin(), turn.cos()], dim=-1), self.distance_dropout, self.training)
+        table_KW = torch.cat([turn.sin(), turn.cos()], dim=-1)
+        if self.training:
+            table_KW = dropped(table_KW, self.distance_dropout)
         r_KHD: Tensor = self.distance(table_KW).unflatten(1, (self.heads, -1))
         return r_KHD.transpose(0, 1)
 
@@ -103,13 +106,8 @@ class RelativeAttention(nn.Module):
             same, other = torch.split((q + self.s.view(self.heads, 1, -1)) @ kinds_HD2, 1, dim=3)
             bias_RHQL = bias_RHQL + torch.where(differs_RQL.unsqueeze(1), other, same)
         bias_RHQL = bias_RHQL * q.shape[-1] ** -0.5
-        mixed_RHQD = F.scaled_dot_product_attention(
-            q + u,
-            k,
-            v,
-            attn_mask=(bias_RHQL if mask_QL is None else bias_RHQL + mask_QL).to(q.dtype),  # see `Mixing.mix`
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        mask_RHQL = bias_RHQL if mask_QL is None else bias_RHQL + mask_QL
+        mixed_RHQD = attention(q + u, k, v, mask=mask_RHQL, dropout=self.dropout if self.training else 0.0)
         return mixed_RHQD.transpose(1, 2).flatten(2)
 
 

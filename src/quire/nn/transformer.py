@@ -15,6 +15,7 @@ from quire.nn.attention import Attention, Layout
 from quire.nn.body import Body, last
 from quire.nn.buckets import DistanceBias
 from quire.nn.crossing import CrossAttention, Source
+from quire.nn.dropout import Dropout
 from quire.nn.embeddings import Embeddings
 from quire.nn.norms import norm
 from quire.nn.projected import Projected
@@ -69,7 +70,7 @@ class Block(nn.Module):
         self.ffn_norm = norm(spec, spec.width)
         self.attention_adapter = build_adapter(spec, after="attention")
         self.ffn_adapter = build_adapter(spec, after="ffn")
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def forward(
         self,

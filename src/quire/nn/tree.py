@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from quire.core.bodies import Tree
 from quire.nn.attention import Layout
 from quire.nn.body import Body
+from quire.nn.dropout import Dropout
 
 
 class Composer(nn.Module):
@@ -46,7 +47,7 @@ class TreeEncoder(Body):
         super().__init__(spec, shares_embeddings=shares_embeddings, project=False)
         self.leaf = nn.Linear(spec.embedding_width, 3 * spec.width)
         self.blocks = nn.ModuleList([Composer(spec.width)])
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
 
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:
         i, o, u = self.leaf(x_NE).chunk(3, dim=1)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from quire.core.errors import BadInput
 from quire.core.spec import Rate, Size
+from quire.nn.dropout import dropped
 from quire.nn.model import Model
 from quire.tuning.base import Group, Strategy, split_decay
 
@@ -113,7 +114,7 @@ class LowRank(nn.Linear):
 
     def forward(self, x_NW: Tensor) -> Tensor:
         y_NO = F.linear(x_NW, self.weight, self.bias)
-        seen_NW = F.dropout(x_NW, self.dropout, self.training)
+        seen_NW = dropped(x_NW, self.dropout) if self.training else x_NW
         low = F.linear(seen_NW, self.a.flatten(0, 1)).chunk(len(self.matrices), dim=-1)  # [N, R] each
         updates = [low_NR @ b_OR.mT * self.scale for low_NR, b_OR in zip(low, self.b, strict=True)]
         if len(updates) * self.rows == self.out_features:
