@@ -25,15 +25,16 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
     track: Track = False,
 ) -> None:
-    """Pre-train a recipe on text of your own."""
+    """Pre-train a recipe on text of your own; under torchrun, in several processes together."""
     from quire.pretrain import files_of
     from quire.pretrain import pretrain as run
     from quire.recipe import load
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
+    from quire.train.team import joined
 
     wanted = load(recipe, changes=changes)
-    with shown() as progress, stop_on_signal() as stop:
+    with joined() as team, shown() as progress, stop_on_signal() as stop:
         model = run(
             wanted,
             corpus=tuple(corpus),
@@ -46,6 +47,8 @@ def pretrain(
             progress=progress,
             stop=stop,
         )
+    if not team.leads:
+        return
     typer.echo(f"The model lies in {model}")
     for name in wanted.tasks:
         typer.echo(f"The model of task {name} lies in {out / 'tasks' / name}")

@@ -22,6 +22,7 @@ from quire.train.folder import prepared
 from quire.train.loop import fit, rehearse
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
+from quire.train.team import joined
 
 __all__ = ["LEAST_TOKENS", "SPECIALS", "Extension", "Material", "files_of", "pretrain"]
 
@@ -46,8 +47,8 @@ def pretrain(
     stand their vectors, `vectors.txt`, in the format of `quire.explain.read_vectors`.
     Where the recipe has further tasks, `tasks` has a file for each, and `out/tasks/NAME` will be a model of that task.
     Where the recipe has languages, streams want `en=en.txt` for each, and parallel text a table with a column for each.
-    A folder of the same run goes on where it was stopped. Raises BadInput for a corpus of too few tokens, a folder of
-    another run, and what the recipe cannot mean.
+    A folder of the same run goes on where it was stopped. Processes that torchrun started train one model together.
+    Raises BadInput for a corpus of too few tokens, a folder of another run, and what the recipe cannot mean.
     """
     if start is not None:
         recipe = recipe.model_copy(update={"base": start, "backbone": None})
@@ -68,20 +69,32 @@ def pretrain(
             return chain.from_iterable(of_one() for of_one in by_language.values())
         return chain.from_iterable(map(partial(iter_texts, text_column=text_column), corpus))
 
-    with prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
-        material = Material(recipe, folder, texts, progress or Silent(), by_language, further)
-        job = material.job(seed=seed)
-        model = material.model(job)
-        rehearse(job)
-    material.tell()
-    fit(model, job, folder=folder, title=recipe.title or "pretrain", progress=progress, stop=stop, track=track)
-    card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
-    material.save(model, folder / "model", card=card, extra={"languages": data.languages} if data.languages else None)
-    for task in further:
-        task.save(model, material.tokenizer, folder / "tasks" / task.name, card=card)
-    if data.tokenizer.kind == "words" and _is_of_words(model):
-        write_vectors(folder / "vectors.txt", load_vectors(folder / "model"))
+    with joined() as team:
+        told = (progress if team.leads else None) or Silent()
+        with team.leader_first(), prepared(Path(out), write_yaml(recipe), identity=identity) as folder:
+            material = Material(recipe, folder, texts, told, by_language, further)
+            job = material.job(seed=seed)
+            model = material.model(job)
+            rehearse(job)
+        material.tell()
+        title = recipe.title or "pretrain"
+        fit(model, job, folder=folder, title=title, progress=told, stop=stop, track=track, team=team)
+        if team.leads:
+            _keep(material, model)
+        team.wait()
     return folder / "model"
+
+
+def _keep(material: Material, model: Model) -> None:
+    """The model, those of further tasks, and vectors of words alone, in the run folder."""
+    folder, recipe = material.folder, material.recipe
+    card = f"# {recipe.title}\n\nPre-trained with Quire on a private corpus. After: {recipe.cite}.\n"
+    languages = recipe.data.languages
+    material.save(model, folder / "model", card=card, extra={"languages": languages} if languages else None)
+    for task in material.further:
+        task.save(model, material.tokenizer, folder / "tasks" / task.name, card=card)
+    if recipe.data.tokenizer.kind == "words" and _is_of_words(model):
+        write_vectors(folder / "vectors.txt", load_vectors(folder / "model"))
 
 
 def _is_of_words(model: Model) -> bool:

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from quire.core.errors import BadInput, Diverged, Stopped
-from quire.core.example import World
+from quire.core.example import IGNORE, Batch, World
 from quire.core.heads import Parts
 from quire.core.random import seed_of
 from quire.core.spec import Backbone
@@ -30,9 +31,11 @@ from quire.train.optim import Optimizer, TrainPlan, by_rows
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 from quire.train.tasks import Tasks, Turns
+from quire.train.team import Team
 from quire.tuning import Strategy
 from quire.tuning.full import Full
 
+ALONE = Team()
 LOOKED_AT = 50
 """Updates whose tokens are counted to turn a budget of tokens into updates."""
 
@@ -106,34 +109,37 @@ def fit(
     watch: Callable[[int], Mapping[str, float]] | None = None,
     watch_every: int = 0,
     track: bool = False,
+    team: Team = ALONE,
 ) -> list[dict[str, Any]]:
     """Train `model` in place for `job.plan.steps` updates and return the log.
 
     With a `folder`, checkpoints and `log.jsonl` are kept there, and a folder with a checkpoint of the same job goes on
     from it. `watch(step)` gives figures for the log every `watch_every` updates and at the end.
-    `track` also writes TensorBoard events to the folder.
+    `track` also writes TensorBoard events to the folder. A `team` makes each update together; only its leader watches
+    and writes, and what objectives note of their losses is of his share.
     Raises Stopped when `stop` was requested (state saved) and Diverged when the loss is not finite.
     """
-    progress = progress or Silent()
+    progress = (progress if team.leads else None) or Silent()
     with threads_for(model.spec), torch.random.fork_rng(devices=[]):
-        run = _Run(model, job, folder, track=track)
+        run = _Run(model, job, folder, team, track=track)
         start = run.resume()
         progress.start(title, job.plan.steps, start)
         if start < job.plan.steps:
             run.price(start)
         for t in range(start, job.plan.steps):
             record = run.update(t)
-            done, stopping = t + 1, bool(stop)  # asked once: a signal after this is for the next step
-            if watch and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
+            done, stopping = t + 1, run.agreed(bool(stop))  # asked once: a signal after this is for the next step
+            if watch and team.leads and (done == job.plan.steps or (watch_every and done % watch_every == 0)):
                 with job.strategy.kept(model):
                     record |= watch(done)
             run.note(record)
             progress.update(done, _figures(record))
-            if folder and (stopping or job.plan.saves_after(done)):
+            if folder and team.leads and (stopping or job.plan.saves_after(done)):
                 run.save(done)
-            if stop is not None and stopping and done < job.plan.steps:
+            if stopping and done < job.plan.steps:
                 where = f"; state saved in {folder}, the same command goes on" if folder else ""
-                raise Stopped(f"{title}: stopped by {stop.reason} after step {done}{where}")
+                reason = stop.reason if stop else "another process of the team"
+                raise Stopped(f"{title}: stopped by {reason} after step {done}{where}")
     job.strategy.finish(model)
     model.eval()
     return run.records
@@ -150,19 +156,23 @@ class _Told:
 class _Run:
     """One fit on its way: the optimiser, the log and the checkpoints of a job."""
 
-    def __init__(self, model: Model, job: Job, folder: Path | None, *, track: bool) -> None:
-        self.model, self.job, self.folder = job.strategy.prepare(model), job, folder
+    def __init__(self, model: Model, job: Job, folder: Path | None, team: Team, *, track: bool) -> None:
+        self.model, self.job, self.folder, self.team = job.strategy.prepare(model), job, folder, team
         self.terms = job.strategy.terms()
         self.several = len(job.objectives) + len(self.terms) > 1
         self.feed = job.feed()
         if job.plan.optimizer == "adagrad":
+            if team.size > 1:
+                raise BadInput(
+                    "train.optimizer: adagrad has gradients of rows, which a team cannot add; take one process"
+                )
             by_rows(self.model)
         self.optimizer = Optimizer(job.strategy.groups(self.model), job.plan)
         self.device = next(self.model.parameters()).device
-        self.peak = matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
+        self.peak = team.size * matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan
         self.records: list[dict[str, Any]] = []
-        self.log = Log(folder / "log.jsonl") if folder else None
-        self.events = Events(folder) if folder and track else None
+        self.log = Log(folder / "log.jsonl") if folder and team.leads else None
+        self.events = Events(folder) if folder and track and team.leads else None
         self.saved: Path | None = None
         self.flops_per_token = 0.0  # see `price`
 
@@ -173,7 +183,7 @@ class _Run:
         While torch counts, it takes some operations apart, which rounds otherwise: a counted update would not be the
         one that an undisturbed run makes.
         """
-        packed = Packed(self.feed.at(t, parts=self.job.plan.accumulate)[0], self.device)
+        packed = Packed(self.batches(t)[0], self.device)
         self.model.train()
         self.job.strategy.before_step(self.model, self.job.plan.steps - 1)
         torch.manual_seed(seed_of(self.job.seed, "price"))
@@ -196,21 +206,26 @@ class _Run:
         plan, job = self.job.plan, self.job
         self.model.train()
         job.strategy.before_step(self.model, t)
-        torch.manual_seed(seed_of(job.seed, "dropout", t))
-        batches = [Packed(batch, self.device) for batch in self.feed.at(t, parts=plan.accumulate)]
+        torch.manual_seed(seed_of(job.seed, "dropout", t, *([self.team.rank] if self.team.rank else [])))
+        batches = self.batches(t)
+        mine = batches[self.team.rank :: self.team.size]
         asking = self.asking(t)
         losses = dict.fromkeys((o.slot for o in asking), 0.0)
         notes: dict[str, float] = {}
         tokens = 0
-        for packed in batches:
-            told = _Told()
-            job.strategy.backward(self.model, packed, partial(self._loss, packed, batches, asking, told))
+        for batch in mine:
+            told, packed = _Told(), Packed(batch, self.device)
+            shares = {o.slot: _share(o.slot, batch, batches) for o in asking}
+            job.strategy.backward(self.model, packed, partial(self._loss, packed, shares, asking, told))
             for slot, value in told.losses.items():
                 losses[slot] += value
-                self._check(f"the loss of {slot}", losses[slot], t)
             for name, value in told.notes.items():
-                notes[name] = notes.get(name, 0.0) + value / len(batches)
+                notes[name] = notes.get(name, 0.0) + value / len(mine)
             tokens += packed.size
+        tokens, losses = self._together(tokens, losses)
+        for slot, value in losses.items():
+            self._check(f"the loss of {slot}", value, t)
+        self.team.add_gradients(self.model)
         rate, norm = self.optimizer.step(t)
         self._check("the norm of the gradient", norm, t)  # the weights are ruined: no checkpoint may hold them
         job.strategy.after_step(self.model, t)
@@ -228,11 +243,27 @@ class _Run:
             "peak_share": self.flops_per_token * tokens / seconds / self.peak,
         }
 
-    def _loss(self, packed: Packed, batches: Sequence[Packed], asking: Sequence[Objective], told: _Told) -> Tensor:
+    def batches(self, t: int) -> list[Batch]:
+        """The micro-batches of update `t`, of the whole team."""
+        found = self.feed.at(t, parts=self.job.plan.accumulate * self.team.size)
+        if len(found) < self.team.size:
+            raise BadInput(f"train.batch: {len(found)} texts for {self.team.size} processes; take a larger batch")
+        return found
+
+    def agreed(self, stopping: bool) -> bool:
+        """Whether anybody of the team was asked to stop."""
+        return self.team.add([stopping], self.device)[0] > 0
+
+    def _together(self, tokens: int, losses: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+        """Of the whole team."""
+        all_tokens, *sums = self.team.add([tokens, *losses.values()], self.device)
+        return int(all_tokens), dict(zip(losses, sums, strict=True))
+
+    def _loss(self, packed: Packed, shares: Mapping[str, float], asking: Sequence[Objective], told: _Told) -> Tensor:
         """The loss of a micro-batch; the first time it is computed, its terms are told."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.job.plan.precision == "bf16"):
             step = Step(self.model, packed)
-            terms = {o.slot: o.weight * _share(o.slot, packed, batches) * o.loss(step) for o in asking}
+            terms = {o.slot: o.weight * shares[o.slot] * o.loss(step) for o in asking}
         if not told.losses:
             told.losses = {slot: float(term.detach()) for slot, term in terms.items()}
             told.notes = {name: float(value) for name, value in step.notes.items()}
@@ -301,19 +332,19 @@ def _same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
             raise BadInput(f"{path}: a checkpoint of another run: its {key} is not this one's; take another folder")
 
 
-def _share(slot: str, part: Packed, whole: Sequence[Packed]) -> float:
+def _share(slot: str, part: Batch, whole: Sequence[Batch]) -> float:
     """The share of an update's answers that stands in this micro-batch; an equal one when a slot asks nothing.
 
     Losses are means over answers, so that this makes accumulating equal to one large batch.
     """
-    asked = sum(_asked(slot, packed) for packed in whole)
+    asked = sum(_asked(slot, batch) for batch in whole)
     return _asked(slot, part) / asked if asked else 1 / len(whole)
 
 
-def _asked(slot: str, packed: Packed) -> int:
+def _asked(slot: str, batch: Batch) -> int:
     """How many answers of a slot stand in the batch and beside it."""
-    beside = 0 if packed.target is None else _asked(slot, packed.target)
-    return len(packed.answers.get(slot, ())) + beside
+    beside = 0 if batch.target is None else _asked(slot, batch.target)
+    return int(np.count_nonzero(batch.answers[slot] != IGNORE) if slot in batch.answers else 0) + beside
 
 
 def _figures(record: Mapping[str, Any]) -> str:
