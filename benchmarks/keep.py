@@ -1,7 +1,8 @@
 """The command line: `python -m benchmarks.keep runs/transfer benchmarks/kept/transfer`.
 
 Keeps what the studies of a page found, so that its tables can be judged anew, and a study goes on elsewhere: copied
-back to where it was found, what is finished is not made again. No text is among it, and no probability.
+back (`cp -r benchmarks/kept/transfer runs/`), what is finished is not made again by `python -m benchmarks.transfer
+runs/transfer`. No text is among it, and no probability.
 """
 
 from pathlib import Path
@@ -9,15 +10,21 @@ from pathlib import Path
 import typer
 
 from quire.core.results import Study
+from quire.train.folder import IDENTITY, RECIPE
 from quire.train.safe import write_whole
+
+RESULTS = "results.json"
 
 
 def main(found: Path, kept: Path) -> None:
     """Copy the results below `found` to the same places below `kept`."""
-    for path in sorted(found.rglob("results.json")):
+    for path in sorted(path for name in (RESULTS, RECIPE, IDENTITY) for path in found.rglob(name)):
+        text = path.read_text(encoding="utf-8")
+        if path.name == RESULTS:
+            text = leaner(Study.from_json(text, where=str(path))).to_json()
         place = kept / path.relative_to(found)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, leaner(Study.from_json(path.read_text(encoding="utf-8"), where=str(path))).to_json())
+        write_whole(place, text.replace(str(found), f"runs/{kept.name}"))
 
 
 def leaner(study: Study) -> Study:

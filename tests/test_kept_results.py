@@ -1,0 +1,65 @@
+"""What studies found, as it is kept: it opens, tells nothing of where it was found, and is what the pages say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import keep
+from benchmarks.studies import table
+from benchmarks.transfer.structures import PUBLISHED
+
+from quire.core.results import Arm, DataFacts, Environment, Study
+from quire.train.folder import IDENTITY, RECIPE
+
+HOME = Path(__file__).parents[1] / "benchmarks"
+KEPT = sorted((HOME / "kept").rglob(keep.RESULTS))
+AGAINST = ("class", "softmax", "head")
+"""What the others are compared with: the first arm that there is."""
+
+
+@pytest.mark.parametrize("path", KEPT, ids=[str(path.parent.relative_to(HOME / "kept")) for path in KEPT])
+def test_a_page_shows_what_was_found(path: Path) -> None:
+    study = Study.from_json(path.read_text(encoding="utf-8"), where=str(path))
+    page = (HOME / f"{path.relative_to(HOME / 'kept').parts[0]}.md").read_text(encoding="utf-8")
+    [against] = [arm.name for arm in study.arms if arm.name in AGAINST]
+    published = PUBLISHED if path.parent.name == "chunks" else None
+    for line in table(study, against=against, published=published):
+        assert line in page
+
+
+def test_nothing_is_kept_but_what_was_found(tmp_path: Path) -> None:
+    found, kept = tmp_path / "made" / "here", tmp_path / "kept" / "transfer"
+    arm = Arm(
+        name="class",
+        title="class",
+        how="",
+        seeds=(0,),
+        dev=(0.5,),
+        predictions=np.array([[0, 1]]),
+        probabilities=np.array([[[0.9, 0.1], [0.2, 0.8]]]),
+    )
+    study = Study(
+        title="toy",
+        labels=("a", "b"),
+        truth=np.array([0, 1]),
+        metric="accuracy",
+        arms=(arm,),
+        selected="class",
+        budget="",
+        data=DataFacts(splits=()),
+        environment=Environment(cpu="", cores=1, threads=1, command=f"python -m benchmarks.transfer {found}"),
+        seconds=1.0,
+        usage={"Command line": f"quire predict {found} 'a text'"},
+    )
+    (found / "trec" / "arms").mkdir(parents=True)
+    (found / "trec" / keep.RESULTS).write_text(study.to_json())
+    (found / "trec" / RECIPE).write_text(f"train: {found}/files/train.csv\n")
+    (found / "trec" / IDENTITY).write_text("{}")
+    (found / "trec" / "arms" / "train.csv").write_text("a text of somebody\n")
+    keep.main(found, kept)
+    assert {path.name for path in kept.rglob("*") if path.is_file()} == {keep.RESULTS, RECIPE, IDENTITY}
+    assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
+    assert (kept / "trec" / RECIPE).read_text() == "train: runs/transfer/files/train.csv\n"
+    [one] = Study.from_json((kept / "trec" / keep.RESULTS).read_text(), where="kept").arms
+    assert one.probabilities is None
+    assert one.predictions.tolist() == [[0, 1]]
