@@ -83,9 +83,9 @@ class _CrossEntropy(torch.autograd.Function):
             if grad_x_ME is not None:
                 grad_x_ME[here] = scores_RV @ table_VE
             if of_table:
-                grad_table_VE = _added(grad_table_VE, scores_RV.T @ (x_RE / positions))
-            if of_bias:
-                grad_bias_V = _added(grad_bias_V, scores_RV.sum(dim=0))
+                grad_table_VE = _added(grad_table_VE, (scores_RV.T @ (x_RE / positions)).to(table_VE.dtype))
+            if bias_V is not None and of_bias:
+                grad_bias_V = _added(grad_bias_V, scores_RV.sum(dim=0, dtype=bias_V.dtype))
         if grad_x_ME is not None:
             grad_x_ME /= positions
         if grad_bias_V is not None:
