@@ -137,6 +137,7 @@ def fit(
             if folder and team.leads and (stopping or job.plan.saves_after(done)):
                 run.save(done)
             if stopping and done < job.plan.steps:
+                team.wait()  # torchrun ends the leader when another leaves: not before the state is saved
                 where = f"; state saved in {folder}, the same command goes on" if folder else ""
                 reason = stop.reason if stop else "another process of the team"
                 raise Stopped(f"{title}: stopped by {reason} after step {done}{where}")
