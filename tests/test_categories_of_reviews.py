@@ -124,10 +124,12 @@ def test_without_polarities_it_learns_what_is_spoken_of(people: Path, tmp_path: 
     rows = [
         {**row, "opinions": [{"category": told["category"]} for told in row["opinions"]]} for row in reviews("en", 240)
     ]
-    found = run(people / "en", tmp_path / "run", write(tmp_path / "spoken.jsonl", rows), epochs=8)
+    found = run(people / "en", tmp_path / "run", write(tmp_path / "spoken.jsonl", rows))
     assert found.scores["test"]["f1"] == found.scores["test"]["joint_f1"] > 0.9
     assert "accuracy_4" not in found.scores["test"]
-    assert quire.load_rater(tmp_path / "run")("7 dear").opinions == (Opinion(category="PRICE#ALL"),)
+    rater = quire.load_rater(tmp_path / "run")
+    answers = {rater(row["text"]).opinions for row in rows}
+    assert answers >= {(), (Opinion(category="PRICE#ALL"),), (Opinion(category="food"),)}, "each, and no polarity"
 
 
 def test_the_command_line(people: Path, tmp_path: Path) -> None:
