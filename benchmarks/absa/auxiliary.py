@@ -3,6 +3,7 @@ whose aspects are shuffled."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -82,7 +83,7 @@ def run(work: Work) -> Iterator[str]:
             arm: [shares_of(work, base, work.home / name / arm, of_arm, seed) for seed in range(work.scale.seeds)]
             for arm, of_arm in sheets.items()
         }
-        yield from _told(name, task, work.scale, sheets, found)
+        yield from _told(work.home / name, task, work.scale, sheets, found)
 
 
 def _sheets(scheme: Scheme, reviews: Reviews, form: Form, shuffle: bool) -> dict[str, Sheet]:
@@ -93,7 +94,7 @@ def _sheets(scheme: Scheme, reviews: Reviews, form: Form, shuffle: bool) -> dict
 
 
 def _told(
-    name: str,
+    folder: Path,
     task: Task,
     scale: Scale,
     sheets: Mapping[str, Mapping[str, Sheet]],
@@ -102,9 +103,9 @@ def _told(
     first, models = sheets["single"], len(sheets["single"]["train"].parts)
     counts = {split: len({id(review) for review, _ in first[split].blocks}) for split in SPLITS}
     arms = [_arm(arm, sheets[arm], made) for arm, made in found.items()]
-    study = gathered(name, arms, metric="accuracy", splits=counts)
+    study = gathered(folder, arms, metric="accuracy", splits=counts)
     reviews = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    yield f"**{name}**: reviews, {reviews}; {first['test'].truth.size:,} pairs in test.\n"
+    yield f"**{folder.name}**: reviews, {reviews}; {first['test'].truth.size:,} pairs in test.\n"
     yield (
         f"Every form: {scale.updates} updates of {scale.batch} texts or pairs, rate {scale.pair_rate:g}; single: "
         f"{max(scale.updates // models, 1)} for each of {models} models. Blocks whose labels are all right:\n"

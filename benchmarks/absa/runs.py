@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.absa.scale import Work
+from benchmarks.keep import RESULTS
 from quire.adapt.study import environment
 from quire.core.config import Settings, parse
 from quire.core.results import RIGHT, Arm, DataFacts, Measure, Run, SplitFacts, Study
@@ -45,18 +46,20 @@ def learnt(work: Work, model: Model, job: Job, *, folder: Path, measure: Callabl
     return Run(dev=keeper.best["score"], cost=cost_of(log), curve=curve_of(log, dev="dev_score"))
 
 
-def gathered(title: str, arms: Sequence[Arm], *, metric: Measure, splits: Mapping[str, int], budget: str = "") -> Study:
-    """Arms whose answers are wholly right or not, or have marks, as what `judge` compares."""
+def gathered(folder: Path, arms: Sequence[Arm], *, metric: Measure, splits: Mapping[str, int]) -> Study:
+    """Arms whose answers are wholly right or not, or have marks, as what `judge` compares; left in `folder`, too."""
     found: dict[str, Any] = {
-        "title": title,
+        "title": folder.name,
         "labels": RIGHT,
         "truth": [1] * arms[0].predictions.shape[1],
         "metric": metric,
         "arms": tuple(arms),
         "selected": max(arms, key=lambda arm: sum(arm.dev)).name,
-        "budget": budget,
+        "budget": "",
         "data": DataFacts(splits=tuple(SplitFacts(name=name, examples=count) for name, count in splits.items())),
         "environment": environment(0),
         "seconds": sum(cost.seconds for arm in arms for cost in arm.cost),
     }
-    return Study(**found)
+    study = Study(**found)
+    write_whole(folder / RESULTS, study.to_json())
+    return study

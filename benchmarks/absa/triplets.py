@@ -50,7 +50,9 @@ def run(work: Work) -> Iterator[str]:
         }
         asked = {split: Pointer.asked(reviews[split], "triplet") for split in ("dev", "test")}
         arms = [_arm(way, how, of_way, asked) for way, of_way in made.items() for how in DECODED]
-        study = gathered(name, arms, metric="f1", splits={split: len(rows) for split, rows in reviews.items()})
+        study = gathered(
+            work.home / name, arms, metric="f1", splits={split: len(rows) for split, rows in reviews.items()}
+        )
         counts = ", ".join(f"{split} {len(rows):,}" for split, rows in reviews.items())
         yield (
             f"**{name}**: reviews, {counts}; {work.scale.updates} updates of {work.scale.batch}, rate "
