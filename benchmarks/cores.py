@@ -1,6 +1,7 @@
-"""(j) Two cores against one: training by two threads; embedding by two threads, and by two workers of one thread each.
+"""(j) Two cores against one: training and embedding by two threads, and by two workers of one thread each.
 
-Two threads share every product and wait for the slower; workers share the sentences and never wait.
+Two threads share every product and wait for the slower; workers share the sentences and never wait, or the texts of an
+update, and wait for each other's gradient.
 """
 
 import os
@@ -10,34 +11,41 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self, TypeVar
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
 
 from benchmarks import peers, pretraining
-from benchmarks.harness import Result, Row, Scale, Side, agree, timed, versus
+from benchmarks.harness import Clock, Result, Row, Scale, Side, agree, timed, versus
 from benchmarks.text import Labelled
 from quire.core.example import Example, World
 from quire.core.random import rng
+from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.predict.base import Floats
 from quire.predict.features import Features
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
-from quire.train.loop import Job, planned
+from quire.train.loop import Job, fit, planned
 from quire.train.machine import counted
 from quire.train.start import Base, started
+from quire.train.team import Team
 
 CORES = 2
 ONE = "one thread"
 PARALLEL = "TOKENIZERS_PARALLELISM"
 """Read by the tokenizers at every call."""
+TIMED = "seconds"
+"""A file that the leader of a team leaves."""
 Found = TypeVar("Found")
 REMARKS = (
     f"Cores: every row is Quire against itself on one thread, so that the ratio is what {CORES} cores gain; shares of "
-    f"the peak are of a product on {CORES} threads. Training as in pre-training, in one process: "
-    "workers with a gradient in common (torchrun) are not measured. Embedding from text, tokenizing "
+    f"the peak are of a product on {CORES} threads. Training as in pre-training; its workers are processes as torchrun "
+    "starts them, half a batch each, their gradients added up by gloo. Embedding from text, tokenizing "
     "included, which has as many threads; each worker holds the model and gets its share of the sentences, and what "
     "goes to and fro is timed, starting it is not.",
 )
@@ -58,16 +66,41 @@ def _trained(name: str, blocks: list[Example], tokenizer: Tokenizer, scale: Scal
     model = Model(scale.backbones[name], planned([objective], scale.backbones[name], world))
     job = Job(Fixed(blocks, title), (objective,), world, pretraining.plan(scale))
     side = peers.our_training(model, job, skip=scale.skip)
+    shared = Side("quire", partial(by_workers, scale.backbones[name], job, scale.skip, number=CORES))
     batch = [objective.corrupt(block, world, rng("cores", i)) for i, block in enumerate(blocks[: scale.batch])]
-    return versus(
-        f"{title}, {CORES} threads",
-        side,
-        [Side(ONE, partial(alone, side.run))],
-        pairs=scale.pairs,
-        unit="tokens",
-        work=scale.steps * scale.batch * scale.length,
-        flops=scale.steps * peers.necessary_flops(model, objective, batch),
+    flops = scale.steps * peers.necessary_flops(model, objective, batch)
+    return tuple(
+        row
+        for how, ours in (("threads", side), ("workers", shared))
+        for row in versus(
+            f"{title}, {CORES} {how}",
+            ours,
+            [Side(ONE, partial(alone, side.run))],
+            pairs=scale.pairs,
+            unit="tokens",
+            work=scale.steps * scale.batch * scale.length,
+            flops=flops,
+        )
     )
+
+
+def by_workers(spec: Backbone, job: Job, skip: int, *, number: int) -> float:
+    """Seconds of the timed updates of so many processes that are a team, as the leader's clock has them."""
+    with TemporaryDirectory() as folder:
+        spawn(_member, (number, Path(folder), spec, job, skip), nprocs=number)  # type: ignore[no-untyped-call]
+        return float((Path(folder) / TIMED).read_text())
+
+
+def _member(rank: int, number: int, folder: Path, spec: Backbone, job: Job, skip: int) -> None:
+    with threads(1):
+        dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=number)
+        clock = Clock()
+        try:
+            fit(Model(spec, planned(job.objectives, spec, job.world)), job, progress=clock, team=Team(rank, number))
+        finally:
+            dist.destroy_process_group()
+        if rank == 0:
+            (folder / TIMED).write_text(str(clock.seconds(skip)))
 
 
 def _embedded(sentences: list[str], base: Base, scale: Scale, folder: Path) -> Result:

@@ -53,6 +53,8 @@ from quire.text.records import Record
 from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
 from quire.train import checkpoint
+from quire.train.feed import Fixed
+from quire.train.loop import Job
 from quire.train.optim import TrainPlan, factor
 from quire.train.start import Base, started
 from quire.train.weights import ModelFiles
@@ -295,19 +297,28 @@ def test_two_cores_are_measured_against_one(
     threads: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)  # two of them take seconds where others have a core
     monkeypatch.setattr(cores, "get_context", lambda _: dummy)  # no processes here: the command starts some
+    monkeypatch.setattr(cores, "by_workers", lambda *_, number: 0.5)
     monkeypatch.setenv(cores.PARALLEL, "true")
     found = cores.measure(sentences, base, SCALE, tmp_path / "right")
-    names = ["pre-training 2x32, 2 threads", "embedding, 2 threads", "embedding, 2 workers"]
+    names = [f"{what}, 2 {how}" for what in ("pre-training 2x32", "embedding") for how in ("threads", "workers")]
     assert [(row.benchmark, row.peer) for row in found.rows] == [(name, cores.ONE) for name in names]
-    assert [row.work for row in found.rows] == [2 * 4 * 16, 24, 24]
+    assert [row.work for row in found.rows] == [2 * 4 * 16, 2 * 4 * 16, 24, 24]
+    assert {pair.ours for pair in found.rows[1].pairs} == {0.5}
     assert all(len(row.pairs) == SCALE.pairs and row.ratio.median > 0 for row in found.rows)
-    assert [agreement.what for agreement in found.agreements] == names[1:]
-    turns = 3 * SCALE.pairs + 1  # on one thread, and the truth
+    assert [agreement.what for agreement in found.agreements] == names[2:]
+    turns = 4 * SCALE.pairs + 1  # on one thread, and the truth
     assert threads[0] == 2
     assert threads.count(1) >= turns + 2, "each worker has one too"
     monkeypatch.setattr(cores, "Workers", Swapped)
     with pytest.raises(Disagreement, match=r"embedding, 2 workers: .*nothing was timed"):
         cores.measure(sentences, base, SCALE, tmp_path / "wrong")
+
+
+def test_two_processes_train_one_model_in_a_turn(sentences: list[text.Labelled], base: Base) -> None:
+    objective, world = pretraining.masked(), World(base.tokenizer.vocab)
+    blocks = pretraining.blocks([sentence for sentence, _ in sentences], base.tokenizer, SCALE)
+    job = Job(Fixed(blocks, "cores"), (objective,), world, pretraining.plan(SCALE))
+    assert 0 < cores.by_workers(base.files.backbone, job, SCALE.skip, number=2) < 60
 
 
 class Swapped:
@@ -532,6 +543,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     monkeypatch.setattr(memory, "alone", lambda work: work())
     monkeypatch.setattr(gc, "collect", lambda: 0)
     monkeypatch.setattr(cores, "CORES", 1)  # see test_two_cores_are_measured_against_one
+    monkeypatch.setattr(cores, "by_workers", lambda *_, number: 0.5)
     monkeypatch.setattr(Base, "load", lambda _: base)
     out, threads = tmp_path / "out.jsonl", str(torch.get_num_threads())
     done = CliRunner().invoke(
@@ -553,7 +565,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
     assert others == [
         *PEERS["steps"],
         *PEERS["inference"],
-        *[cores.ONE] * 3,
+        *[cores.ONE] * 4,
         *[star.FUSED, star.NAIVE] * 3,
         *[generation.PEER] * 4,
         *words,
