@@ -57,6 +57,25 @@ def test_a_person_gets_scores_a_folder_and_answers(person: Path, tmp_path: Path,
     )
 
 
+def test_pairs_are_told_as_pairs_and_single_texts_are_not(person: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"paradigm": "class", "epochs": 1, "length": 48, "base": str(person / "base")}
+    solve(person / "pairs.csv", out=tmp_path / "pairs", pair_column="other", task="label", **given)
+    solve(person / "reviews.csv", out=tmp_path / "single", **given)
+
+    def told(out: str, *texts: str) -> str:
+        done = CliRunner().invoke(app, ["predict", str(tmp_path / out), *texts])
+        return str(done.exception or done.output)
+
+    assert len(told("pairs", "great", "low", "awful", "high").splitlines()) == 2
+    assert len(told("single", "great", "awful").splitlines()) == 2
+    assert "reads pairs of texts, and 3 were given" in told("pairs", "great", "low", "awful")
+    assert [load(tmp_path / out).pairs for out in ("pairs", "single")] == [True, False]
+    with pytest.raises(BadInput, match="text 1: give one text, not blank"):
+        load_solver(tmp_path / "single")("great", "awful")
+    with pytest.raises(BadInput, match="text 1: give two texts, not blank"):
+        load_solver(tmp_path / "pairs")("great")
+
+
 def test_a_stopped_run_goes_on_to_the_same_model(person: Path, tmp_path: Path, after: After) -> None:
     whole = run(person, tmp_path / "whole", "label", "mlm", epochs=2)
     for updates in (5, 310):  # while the head learns alone, and later

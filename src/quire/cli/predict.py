@@ -85,7 +85,7 @@ def _reads_two(found: "Predictor | Writer | Solver | Teller") -> bool:
     from quire.predict.solver import Solver
 
     if isinstance(found, Solver):
-        return found.plan.task == "reading"
+        return bool(found.plan.pairs)
     return isinstance(found, Predictor) and bool(found.pairs)
 
 

@@ -106,7 +106,8 @@ class Course:
     def solver(self, paradigm: Paradigm, model: Model) -> Solver:
         """A model under a paradigm, reading as this course does."""
         how = {"paradigm": paradigm, "length": self.how.length, "cut": self.how.cut}
-        plan = parse(Solving, {"task": self.asked.task, **how}, where="finetune")
+        pairs = len(self.asked.train[0].texts) == 2
+        plan = parse(Solving, {"task": self.asked.task, "pairs": pairs, **how}, where="finetune")
         return Solver(model, self.base.tokenizer, plan)
 
     def begun(self, paradigm: Paradigm, files: ModelFiles, *, seed: int) -> Solver:

@@ -47,6 +47,8 @@ class Solving(Settings):
     paradigm: Paradigm
     length: Size
     """Tokens of an example, special ones included."""
+    pairs: bool | None = None
+    """Whether it is asked about two texts at a time: a pair, or a question and a passage; None where nobody said."""
     cut: Cut = "head"
     """What is kept of a text that is longer, where it is read whole; windows are for `classify`, and single texts."""
 
@@ -87,13 +89,15 @@ class Solver:
 
     def problems(self, rows: Sequence[Sequence[str]]) -> list[Problem]:
         """Texts as problems; words are runs of letters or digits, single Han characters, and other signs."""
-        wanted = 2 if self.plan.task == "reading" else 1
+        task = self.plan.task
+        pairs = task == "reading" or self.plan.pairs
+        wanted = "a question and a passage" if task == "reading" else "two texts" if pairs else "one text"
+        by_words = task in ("spans", "reading", "tree")
         found = []
         for number, texts in enumerate(rows, start=1):
             where = f"text {number}"
-            if len(texts) < wanted or not all(text.strip() for text in texts):
-                raise BadInput(f"{where}: give {'a question and a passage' if wanted == 2 else 'a text'}, not blank")
-            by_words = self.plan.task in ("spans", "reading", "tree")
+            if not all(text.strip() for text in texts) or pairs not in (None, len(texts) == 2):
+                raise BadInput(f"{where}: give {wanted}, not blank")
             found.append(Problem(tuple(texts), None, where, word_places(texts[-1]) if by_words else None))
         return found
 
@@ -158,13 +162,12 @@ class Solver:
 
 
 class Cast(Predictor):
-    """A solver whose answers are labels of texts; which of one and which of pairs it does not say."""
+    """A solver whose answers are labels of texts."""
 
     kind = "network"
-    pairs = None
 
     def __init__(self, solver: Solver) -> None:
-        self.solver, self.labels = solver, solver.paradigm.labels
+        self.solver, self.labels, self.pairs = solver, solver.paradigm.labels, solver.plan.pairs
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         return self.solver.probabilities(self.solver.problems([parts(text) for text in texts]))
