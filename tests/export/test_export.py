@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from quire import cli
 from quire.core.errors import BadInput
 from quire.core.spec import Backbone
 from quire.export import Outcome, export_onnx, job
-from quire.export.acceptance import batches, compare, rows
+from quire.export.acceptance import Comparison, Say, batches, compare, rows
 from quire.export.runtime import Runtime
-from quire.export.subject import subject
+from quire.export.subject import Subject, subject
 from quire.nn.model import Model
 from quire.predict.features import Features
 from quire.predict.linear import Scores
 from quire.predict.majority import Majority
 from quire.predict.network import Int8Network, Network
+from quire.text.joined import parts
 
 
 def snippet(card: str) -> dict[str, Any]:
@@ -133,6 +134,22 @@ def test_what_is_not_accepted_is_not_written(
     said = capsys.readouterr().out
     assert "model.onnx says what Quire says" in said
     assert said.splitlines()[-1] == f"written to {tmp_path / 'out'}"
+
+
+def test_it_is_compared_on_pairs_where_there_is_a_second_column(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pairs.csv").write_text("text,other\na good film,很好\nbad,很差的\n", encoding="utf-8")
+    seen: list[str] = []
+
+    def looking(found: Subject, say: Say, texts: Sequence[str]) -> Comparison:
+        seen.extend(texts)
+        return compare(found, say, texts)
+
+    monkeypatch.setattr(job, "compare", looking)
+    given = ("--texts", tmp_path / "pairs.csv", "--pair-column", "other", "--out", tmp_path / "out")
+    assert command(monkeypatch, folder, "--onnx", *given) == 0
+    assert [parts(text) for text in seen] == [("a good film", "很好"), ("bad", "很差的")]
 
 
 def writer(home: Path, network: Network) -> Path:

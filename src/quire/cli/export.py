@@ -1,7 +1,7 @@
 """`quire export`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from quire.export import SentencePool
 
 app = typer.Typer()
-OF_ONNX = ("int8", "texts", "text_column", "label_column", "max_loss")
+OF_ONNX = ("int8", "texts", "text_column", "pair_column", "label_column", "max_loss")
 OF_SENTENCES = ("pool",)
 OF_LORA = ("base",)
 
@@ -32,6 +32,7 @@ def export(
         str | None, typer.Option(help="Of a graph: texts to compare on; else the run's dev texts.")
     ] = None,
     text_column: Annotated[str, typer.Option(help="The column of --texts that holds the text.")] = "text",
+    pair_column: Annotated[str | None, typer.Option(help="The column of --texts that holds a second text.")] = None,
     label_column: Annotated[
         str | None, typer.Option(help="The column of --texts that holds the label, if any.")
     ] = None,
@@ -54,7 +55,8 @@ def export(
     if not sentence_transformers:
         refuse(context, OF_SENTENCES, why="is for --sentence-transformers")
     if onnx:
-        _graph(model, out, texts, (text_column, label_column), int8=int8, max_loss=max_loss)
+        columns = {"text_column": text_column, "pair_column": pair_column, "label_column": label_column}
+        _graph(model, out, texts, columns, int8=int8, max_loss=max_loss)
     elif lora:
         _lora(model, out, base)
     else:
@@ -65,7 +67,7 @@ def _graph(
     model: str,
     out: Path | None,
     texts: str | None,
-    columns: tuple[str, str | None],
+    columns: dict[str, Any],
     *,
     int8: bool,
     max_loss: float | None,
@@ -75,16 +77,7 @@ def _graph(
     from quire.train.progress import shown
 
     with shown() as progress:
-        outcome = export_onnx(
-            model,
-            out=out,
-            texts=texts,
-            text_column=columns[0],
-            label_column=columns[1],
-            int8=int8,
-            max_loss=max_loss,
-            progress=progress,
-        )
+        outcome = export_onnx(model, out=out, texts=texts, **columns, int8=int8, max_loss=max_loss, progress=progress)
     for line in (*lines(outcome.export), f"written to {outcome.folder}"):
         typer.echo(line)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from quire.adapt.task import held_out
 from quire.core.config import Settings
@@ -60,6 +61,7 @@ def export_onnx(
     out: str | Path | None = None,
     texts: Source | None = None,
     text_column: str = "text",
+    pair_column: str | None = None,
     label_column: str | None = None,
     int8: bool = False,
     max_loss: float | None = None,
@@ -67,14 +69,17 @@ def export_onnx(
 ) -> Outcome:
     """Write `model` (a run folder, a model folder, an embedded base) as ONNX, if it says what ours says on real texts.
 
-    The texts are those given, with labels where a column is named, or else the dev texts of the run. BadInput, and
+    The texts are those given, pairs where there is a `pair_column`, with labels where a column is named, or else the
+    dev texts of the run. BadInput, and
     nothing is written, where the two are apart; int8 that is not faster or loses more than `max_loss` points is left
     out and that is said. `out` is by default beside the model folder, with `-onnx` behind its name.
     """
     require()
     progress, found = progress or Silent(), subject(model)
     folder = _place(found, model, out)
-    some, gold = _texts(model, texts, text_column=text_column, label_column=label_column)
+    some, gold = _texts(
+        model, texts, {"text_column": text_column, "pair_column": pair_column, "label_column": label_column}
+    )
     with whole_folder(folder) as draft, one_thread():  # one core beside one core, as onnxruntime has it
         (draft / GRAPH).parent.mkdir()
         progress.say(f"Tracing {found.folder}")
@@ -124,12 +129,10 @@ def _place(found: Subject, model: str | Path, out: str | Path | None) -> Path:
     return folder
 
 
-def _texts(
-    model: str | Path, texts: Source | None, *, text_column: str, label_column: str | None
-) -> tuple[list[str], list[str]]:
+def _texts(model: str | Path, texts: Source | None, columns: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The texts to compare on, spread over the file where it is long, and their labels or none."""
     if texts is not None:
-        records = read_records(texts, text_column=text_column, label_column=label_column)
+        records = read_records(texts, **columns)
     elif (Path(model) / RECIPE).is_file():
         try:
             records = list(held_out(Path(model)).records)
