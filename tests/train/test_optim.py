@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from quire import recipe
-from quire.train.optim import Optimizer, TrainPlan, by_rows, factor
+from quire.train.optim import Optimizer, TrainPlan, factor
+from quire.train.rows import by_rows
 from quire.tuning.base import Group
 
 SCHEDULES = ["linear", "slanted", "cosine", "wsd", "inverse_sqrt", "constant"]
@@ -179,13 +180,13 @@ def test_adagrad_by_rows_is_adagrad(clip: float) -> None:
     table, rate = nn.Embedding(50, 3), 0.1
     weight = table.weight.detach().clone()
     squares = torch.zeros_like(weight)
-    by_rows(net := nn.Sequential(table))
-    made = Optimizer([Group(dict(net.named_parameters()))], plan(optimizer="adagrad", weight_decay=0, clip=clip))
+    made = Optimizer([Group(dict(table.named_parameters()))], plan(optimizer="adagrad", weight_decay=0, clip=clip))
     for t, seen in enumerate(([4, 7, 4], [7, 30], [4, 49])):
         now = rate * (1 - t / 10)
         rows = torch.tensor(seen)
         gradient = torch.zeros_like(weight).index_add(0, rows, 2 * weight[rows] * torch.arange(1, 4))
-        (table(rows).square() * torch.arange(1, 4)).sum().backward()
+        with by_rows(table):
+            (table(rows).square() * torch.arange(1, 4)).sum().backward()
         assert table.weight.grad is not None
         assert table.weight.grad._nnz() == len(seen)
         norm = float(gradient.norm())

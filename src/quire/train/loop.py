@@ -7,6 +7,7 @@ for t. So a run that is stopped and goes on gives the same weights, bit for bit,
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,9 @@ from quire.train import checkpoint
 from quire.train.feed import Examples, Feed
 from quire.train.log import Events, Log
 from quire.train.machine import counted, matrix_peak, threads_for
-from quire.train.optim import Optimizer, TrainPlan, by_rows
+from quire.train.optim import Optimizer, TrainPlan
 from quire.train.progress import Progress, Silent
+from quire.train.rows import by_rows
 from quire.train.signals import StopRequest
 from quire.train.tasks import Tasks, Turns
 from quire.train.team import Team
@@ -120,7 +122,7 @@ def fit(
     Raises Stopped when `stop` was requested (state saved) and Diverged when the loss is not finite.
     """
     progress = (progress if team.leads else None) or Silent()
-    with threads_for(model.spec), torch.random.fork_rng(devices=[]):
+    with threads_for(model.spec), torch.random.fork_rng(devices=[]), _tables(model, job, team):
         run = _Run(model, job, folder, team, track=track)
         start = run.resume()
         progress.start(title, job.plan.steps, start)
@@ -146,6 +148,15 @@ def fit(
     return run.records
 
 
+def _tables(model: Model, job: Job, team: Team) -> AbstractContextManager[None]:
+    """By rows where that is quicker: a team adds matrices, and on a GPU the rows would be waited for."""
+    adagrad = job.plan.optimizer == "adagrad"
+    if adagrad and team.size > 1:
+        raise BadInput("train.optimizer: adagrad has gradients of rows, which a team cannot add; take one process")
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return by_rows(model) if adagrad or (on_cpu and team.size == 1) else nullcontext()
+
+
 @dataclass
 class _Told:
     """What is logged of one micro-batch: its losses by slot, and figures by name."""
@@ -162,12 +173,6 @@ class _Run:
         self.terms = job.strategy.terms()
         self.several = len(job.objectives) + len(self.terms) > 1
         self.feed = job.feed()
-        if job.plan.optimizer == "adagrad":
-            if team.size > 1:
-                raise BadInput(
-                    "train.optimizer: adagrad has gradients of rows, which a team cannot add; take one process"
-                )
-            by_rows(self.model)
         self.optimizer = Optimizer(job.strategy.groups(self.model), job.plan)
         self.device = next(self.model.parameters()).device
         self.peak = team.size * matrix_peak(torch.get_num_threads()) if self.device.type == "cpu" else math.nan

@@ -10,10 +10,11 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from quire.core.config import Settings
 from quire.core.spec import Size
+from quire.train.rows import Whole, clip
 from quire.tuning.base import Group
 
 Schedule: TypeAlias = Literal["linear", "slanted", "cosine", "wsd", "inverse_sqrt", "constant"]
@@ -129,10 +130,13 @@ class Optimizer:
             self.parts["adamw"] = torch.optim.AdamW(options, lr=plan.lr, betas=plan.betas, eps=plan.eps, fused=True)
         self.peaks = {name: [group["lr"] for group in part.param_groups] for name, part in self.parts.items()}
         self.parameters = [p for g in groups for p in g.parameters.values()]
+        self.whole = None if plan.optimizer == "adagrad" else Whole()
 
     def step(self, t: int) -> tuple[float, float]:
         """Clip, update with the rates of step `t`, clear the gradients; returns (rate factor, gradient norm)."""
         norm = clip(self.parameters, self.plan.clip or math.inf)
+        if self.whole:
+            self.whole(self.parameters)
         now = self.factor(t)
         for name, part in self.parts.items():
             for group, peak in zip(part.param_groups, self.peaks[name], strict=True):
@@ -142,29 +146,6 @@ class Optimizer:
                 part.step()
             part.zero_grad(set_to_none=True)
         return now, float(norm)
-
-
-def by_rows(model: nn.Module) -> None:
-    """Let every table give the gradients of the rows that were looked up, and of no other: only Adagrad takes them."""
-    for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            module.sparse = True
-
-
-def clip(parameters: Sequence[nn.Parameter], limit: float) -> Tensor:
-    """The norm of the whole gradient, which is scaled to `limit` where it is longer; rows that were looked up more than
-    once are added up first."""
-    for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()
-    grads = [p.grad for p in parameters if p.grad is not None]
-    values = [grad.values() if grad.is_sparse else grad for grad in grads]
-    norm = nn.utils.get_total_norm(values)
-    if limit < math.inf:
-        scale = (limit / (norm + 1e-6)).clamp(max=1.0)  # as torch does it
-        for value in values:
-            value.mul_(scale)
-    return norm
 
 
 def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
