@@ -9,8 +9,8 @@ import pytest
 import torch
 from benchmarks import studies
 from benchmarks.absa.__main__ import STUDIES
-from benchmarks.absa.auxiliary import TASKS
-from benchmarks.absa.files import bartabsa, semeval, sentihood
+from benchmarks.absa.auxiliary import ARMS, TASKS, _sheets
+from benchmarks.absa.files import SPLITS, bartabsa, semeval, sentihood
 from benchmarks.absa.pairs import parted
 from benchmarks.absa.pointers import begun
 from benchmarks.absa.runs import learnt
@@ -112,6 +112,20 @@ def test_a_run_is_left_at_its_best_moment_even_if_it_was_stopped(toy: Scale, tmp
         left(tmp_path / "parts", stop_at=1)
     again, _ = left(tmp_path / "parts", stop_at=0)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_the_control_asks_about_other_aspects(toy: Scale) -> None:
+    """It trades sentences in every split, and has the same truth; no other arm does."""
+    task = TASKS["sentihood"]
+    reviews = task.reviews(toy)
+    made = {arm: _sheets(task.scheme, reviews, form, shuffle) for arm, (form, shuffle) in ARMS.items()}
+    for split in SPLITS:
+        asked = {arm: sheets[split] for arm, sheets in made.items()}
+        for arm, (form, _) in ARMS.items():
+            plain = sheet(reviews[split], scheme=task.scheme, form=form)
+            traded = [one.texts for one in asked[arm].problems] != [one.texts for one in plain.problems]
+            assert traded == arm.endswith("shuffled")
+            np.testing.assert_array_equal(asked[arm].truth, plain.truth)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,10 +15,11 @@ from quire.cli import app
 from quire.core.errors import BadInput, Stopped
 from quire.core.opinions import Opinion, Review
 from quire.core.spec import Backbone
-from quire.finetune.annotated import told_by
+from quire.finetune.annotated import split, told_by
 from quire.finetune.opinions import Opined, learn_opinions
 from quire.nn.model import Model
 from quire.report.reviews import spelled
+from quire.text.absa import compared
 from quire.text.tokenizers import Tokenizer
 from quire.train.weights import save_model
 
@@ -129,6 +130,74 @@ def test_what_is_told_is_what_is_annotated(said: Opinion, subtask: str) -> None:
     assert told_by([Review.of_words(["food", "good"], [said], "here")], "here") == subtask
 
 
+def annotated(opinions: list[Opinion], *, where: str = "here") -> list[Review]:
+    return [Review.of_words(["food", "good", str(n)], [said], f"{where}:{n}") for n, said in enumerate(opinions)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "subtask"), [({"aspect": (0, 1), "polarity": "positive"}, "aesc"), ({"opinion": (1, 2)}, "oe")]
+)
+def test_what_most_opinions_lack_is_not_learnt(parts: dict[str, Any], subtask: str) -> None:
+    """Else those that lack a part would be learnt as if nothing were said."""
+    whole, most = Opinion((0, 1), (1, 2), "positive"), Opinion(**parts)
+    assert told_by(annotated([whole] + [most] * 3), "here") == subtask
+    assert told_by(annotated([whole] * 2 + [most] * 2), "here") == "triplet"
+
+
+def test_opinions_that_are_not_learnt_are_counted(person: Path, tmp_path: Path) -> None:
+    lines = (person / "reviews.jsonl").read_text(encoding="utf-8").splitlines()
+    lines += [json.dumps({"text": f"food {n}", "opinions": [{"aspect": "food", "category": "FOOD"}]}) for n in range(3)]
+    (tmp_path / "mixed.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found = run(person, tmp_path / "run", tmp_path / "mixed.jsonl", epochs=1)
+    (note,) = found.notes
+    assert "3 of " in note
+    assert "lack a part of what is, triplet; the first: " in note
+    assert note.endswith("mixed.jsonl:201; --subtask category learns categories, without words")
+
+
+def test_texts_that_differ_in_signs_alone_are_held_out_together() -> None:
+    """A person's one file is never refused for what it was split into."""
+    texts = ["Good food", "good food!", "\U0001f44d", "!!!", "\U0001f621", *(f"review {n}" for n in range(10))]
+    rows = [Review.of_words(text.split(), [Opinion((0, 1))], f"here:{n}") for n, text in enumerate(texts)]
+    for seed in range(20):
+        found = split(rows, what="ae", train="here", dev=None, test=None, share=0.2, seed=seed)
+        assert found.notes == ()
+        parts = [{compared(review.text) for review in part} for part in (found.train, found.dev, found.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 14
+
+
+@pytest.mark.parametrize("split_name", ["dev", "test"])
+def test_a_file_that_tells_nothing_of_what_is_learnt_is_refused(person: Path, tmp_path: Path, split_name: str) -> None:
+    bare = write(tmp_path / "bare.jsonl", reviews(5, "b"), "aspect")
+    with pytest.raises(BadInput, match=r"bare\.jsonl: of no review is told what is learnt, triplet; annotate it"):
+        run(person, tmp_path / "run", **{split_name: bare})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_base_that_does_not_read_the_language_is_refused(person: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"菜很好吃 {n}", "opinions": [{"aspect": "菜", "polarity": "positive"}]} for n in range(30)]
+    (tmp_path / "zh.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"zh\.jsonl: \d\d% of the tokens are unknown to .*base; give a base that reads"):
+        run(person, tmp_path / "run", tmp_path / "zh.jsonl")
+    assert not (tmp_path / "run").exists()
+
+
+def test_longer_reviews_are_told_of_and_no_batch_is_empty(person: Path, tmp_path: Path) -> None:
+    (note,) = run(person, tmp_path / "run", epochs=1, length=8).notes
+    assert "% of the training reviews are longer than 8 tokens and were cut; raise --length" in note
+    with pytest.raises(BadInput, match="batch"):
+        run(person, tmp_path / "none", batch=0)
+
+
+def test_answers_about_an_aspect_stand_beside_what_is_true_of_it(person: Path, tmp_path: Path) -> None:
+    found = run(person, tmp_path / "run", subtask="alsc", epochs=6)
+    rows = [json.loads(line) for line in (tmp_path / "run/answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all(len(row["truth"]) == len(row["opinions"]) == 1 for row in rows)
+    assert all(row["truth"][0]["aspect"] == row["opinions"][0]["aspect"] for row in rows)
+    right = sum(row["truth"] == row["opinions"] for row in rows) / len(rows)
+    assert found.scores["test"]["official_f1"] == pytest.approx(right), "one polarity is said of each"
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -151,9 +220,9 @@ def test_what_cannot_be_learnt_is_one_line(rows: list[str], message: str, person
 
 
 def test_what_is_held_out_may_not_stand_in_train(person: Path, tmp_path: Path) -> None:
-    for split in ("dev", "test"):
+    for part in ("dev", "test"):
         with pytest.raises(BadInput, match="stands in the training data too"):
-            run(person, tmp_path / "run", **{split: person / "reviews.jsonl"})
+            run(person, tmp_path / "run", **{part: person / "reviews.jsonl"})
         assert not (tmp_path / "run").exists()
 
 

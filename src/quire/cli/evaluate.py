@@ -103,13 +103,15 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
 
 def _told(teller: "Teller", data: str) -> dict[str, float]:
     """Of reviews in any of their formats, by what the model learnt first; corrected, and as the releases count."""
+    from quire.finetune.annotated import refuse_untold
     from quire.finetune.learner import learner
     from quire.finetune.opinions import figures
     from quire.text.absa import read_reviews
 
-    reviews = read_reviews(data)
+    reviews, learns = read_reviews(data), learner(teller)
+    refuse_untold(reviews, learns.what, where=data)
     tell_cut(teller.cut_share([review.text for review in reviews]), teller.length)
-    return {"reviews": len(reviews), **figures(learner(teller).answered(reviews)[1])}
+    return {"reviews": len(reviews), **figures(learns.answered(reviews)[1])}
 
 
 def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> dict[str, float]:

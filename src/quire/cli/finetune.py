@@ -86,9 +86,10 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is drawn.")] = 0,
 ) -> None:
-    """Fine-tune a generator on pairs of texts: translation, summarisation.
+    """Fine-tune a generator on pairs of texts, or with --paradigm a base on another task.
 
-    With --paradigm, fine-tune a base to classify, match, tag, extract, parse or fill in, and score it as the task is.
+    Without --paradigm it writes: translation, summarisation. With it, it classifies, matches, tags, extracts, parses or
+    fills in, and is scored as the task is; absa tells what reviews say.
     """
     from quire.train.progress import shown
     from quire.train.signals import stop_on_signal
@@ -213,8 +214,11 @@ def _tell_opinions(opined: "Opined", out: Path) -> None:
             cells = [scores.get(f"{kind}{name}") for name in names]
             figures = "".join(f"{'':12}" if cell is None else f"{100 * cell:12.1f}" for cell in cells)
             typer.echo(f"{split + called:14}{opined.reviews[split]:>8}{figures}".rstrip())
+    for note in opined.notes:
+        typer.echo(note)
     if opined.lost:
         typer.echo(f"{len(opined.lost)} training reviews were not learnt as they stand; the first: {opined.lost[0]}")
+    typer.echo(f"learnt in {opined.seconds:,.0f} s")
     typer.echo(f"\nAnswers {out / 'answers.jsonl'}\nModel   {opined.model}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from quire.core.errors import BadInput
@@ -31,10 +31,11 @@ LAYERS = 2
 
 @dataclass(frozen=True)
 class Answered:
-    """A review, and what is said of it or of one of its aspects."""
+    """A review, what is said of it or of one of its aspects, and what is true of that."""
 
     review: Review
     opinions: tuple[Opinion, ...]
+    truth: tuple[Opinion, ...]
 
 
 class Learner(ABC):
@@ -87,7 +88,11 @@ class Points(Learner):
         told = self.pointer.told(asked)
         truth, said = [one.truth for one in asked], [one.opinions for one in told]
         scores = opinion_scores(subtask, truth, said, invalid=[one.invalid for one in told])
-        return [Answered(one.review, found) for one, found in zip(asked, said, strict=True)], scores
+        found = [
+            Answered(one.review, opinions, one.question.answer(one.truth))
+            for one, opinions in zip(asked, said, strict=True)
+        ]
+        return found, scores
 
 
 class Rates(Learner):
@@ -115,7 +120,8 @@ class Rates(Learner):
         shares_BAC = self.rater.shares(asked)
         said = self.rater.opinions(shares_BAC)
         scores = semeval(asked.truth, shares_BAC, asked.scheme.labels)
-        return [Answered(review, found) for review, found in zip(reviews, said, strict=True)], scores
+        truth = [tuple(replace(o, aspect=None, opinion=None) for o in r.opinions if o.category) for r in reviews]
+        return [Answered(*row) for row in zip(reviews, said, truth, strict=True)], scores
 
 
 def learner(teller: Teller) -> Learner:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from quire.core.config import Settings, parse, write_yaml
@@ -23,6 +24,7 @@ from quire.predict.rater import Pairs, Rating
 from quire.report.reviews import spelled
 from quire.scoring import Scores
 from quire.text.absa import read_reviews
+from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
 from quire.train.folder import prepared
 from quire.train.keeper import Keeper
@@ -35,6 +37,8 @@ from quire.train.signals import StopRequest
 from quire.train.start import Base
 
 RESULTS = "results.json"
+UNKNOWN = 0.3
+"""The share of unknown tokens from which a base does not read a language: of Chinese, two thirds are to MiniLM."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Opined(Settings):
     reviews: Mapping[str, int]
     lost: tuple[str, ...]
     """Training reviews that were not learnt from, or not as they stand, with the reason."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the data."""
     seconds: float
     """Of training."""
     model: str
@@ -100,16 +106,17 @@ def learn_opinions(
 ) -> Opined:
     """Learn to tell what the reviews of `train` say; `out` becomes the run folder.
 
-    Files are in any format of `quire.text.absa`. Without a `subtask` it is the richest that they hold: triplet, pair,
-    aesc, ae or oe; category, where no words are told. On a base without a decoder what points gets a fresh one of two
-    layers; categories are asked for in pairs of this `form`, nli_m without one, and `batch` counts pairs. The weights
-    are those of the best of four moments on dev, by corrected F1, of categories with their polarities. A folder of the
-    same run goes on where it was stopped; BadInput for one of another run.
+    Files are in any format of `quire.text.absa`. Without a `subtask` it is the richest that most of their opinions
+    hold: triplet, pair, aesc, ae or oe; category, where no words are told. On a base without a decoder what points gets
+    a fresh one of two layers; categories are asked for in pairs of this `form`, nli_m without one, and `batch` counts
+    pairs. The weights are those of the best of four moments on dev, by corrected F1, of categories with their
+    polarities. Official scores are those of BARTABSA's code for Peng et al. and Xu et al., and of categories
+    SemEval-2014's. A folder of the same run goes on where it was stopped; BadInput for one of another run.
     """
     held = read_reviews(train)
     task = _asked(held, str(train), subtask=subtask, form=form)
     usual = RATING if isinstance(task, Rating) else POINTING
-    pace = {"batch": batch or usual.batch, "lr": usual.lr if lr is None else lr}
+    pace = {"batch": usual.batch if batch is None else batch, "lr": usual.lr if lr is None else lr}
     data = {
         **{split: str(path) for split, path in (("train", train), ("dev", dev), ("test", test)) if path is not None},
         "base": base,
@@ -120,14 +127,27 @@ def learn_opinions(
         "seed": seed,
     }
     settings = parse(OpinionSettings, data, where="finetune")
-    splits = split(held, train=settings.train, dev=settings.dev, test=settings.test, share=settings.held_out, seed=seed)
+    what = CATEGORY if isinstance(task, Rating) else task.subtasks[0]
+    splits = split(
+        held,
+        what=what,
+        train=settings.train,
+        dev=settings.dev,
+        test=settings.test,
+        share=settings.held_out,
+        seed=seed,
+    )
     with prepared(Path(out), write_yaml(settings), identity={"data": splits.hashes}) as folder:
         if (folder / RESULTS).exists():
             return parse(Opined, read_json(folder / RESULTS), where=str(folder / RESULTS))
         learns = begun(settings.task, Base.load(base), length=length, seed=seed)
         for other in (splits.dev, splits.test):
             learns.check(other)
+        _refuse_unknown(learns.teller.tokenizer, splits.train, base=base, where=str(train))
         learnt, lost = _examples(learns, splits.train, str(train))
+    progress, notes = progress or Silent(), (*splits.notes, *_cut(learns, splits.train))
+    for note in notes:
+        progress.say(note)
     tokenizer, model = learns.teller.tokenizer, learns.teller.model
     fixed = Fixed(learnt, f"{splits.hashes['train']}/{tokenizer.fingerprint}/{length}")
     plan = settings.plan.model_copy(update={"steps": settings.epochs * -(-len(fixed) // settings.plan.batch)})
@@ -140,13 +160,13 @@ def learn_opinions(
         job,
         folder=folder,
         title=f"Fine-tune absa: {learns.what}",
-        progress=progress or Silent(),
+        progress=progress,
         stop=stop,
         watch=keeper,
         watch_every=max(plan.steps // MEASURED, 1),
     )
     model.load_state_dict(read_tensors(keeper.weights_of(learns.best)))
-    return _judged(settings, splits, learns, folder, lost=lost, seconds=cost_of(log).seconds)
+    return _judged(settings, splits, learns, folder, lost=lost, notes=notes, seconds=cost_of(log).seconds)
 
 
 def _asked(held: Sequence[Review], where: str, *, subtask: What | None, form: Pairs | None) -> Point | Rating:
@@ -180,8 +200,30 @@ def figures(scores: Scores) -> dict[str, float]:
     return {**scores.corrected, **{f"official_{name}": value for name, value in scores.official.items()}}
 
 
+def _refuse_unknown(tokenizer: Tokenizer, reviews: Sequence[Review], *, base: str, where: str) -> None:
+    """BadInput for a base that does not read the language of the reviews."""
+    tokens = np.concatenate([passage.tokens for passage in tokenizer.encode(review.text for review in reviews)])
+    if (share := float(np.mean(tokens == tokenizer.vocab.unk))) > UNKNOWN:
+        raise BadInput(
+            f"{where}: {share:.0%} of the tokens are unknown to {base}; give a base that reads this language as --start"
+        )
+
+
+def _cut(learns: Learner, reviews: Sequence[Review]) -> Iterator[str]:
+    teller = learns.teller
+    if share := teller.cut_share([review.text for review in reviews]):
+        yield f"{share:.1%} of the training reviews are longer than {teller.length} tokens and were cut; raise --length"
+
+
 def _judged(
-    settings: OpinionSettings, splits: Splits, learns: Learner, folder: Path, *, lost: Sequence[str], seconds: float
+    settings: OpinionSettings,
+    splits: Splits,
+    learns: Learner,
+    folder: Path,
+    *,
+    lost: Sequence[str],
+    notes: Sequence[str],
+    seconds: float,
 ) -> Opined:
     """Answer test, once, and write everything."""
     scores, answers = {}, list[Answered]()
@@ -193,6 +235,7 @@ def _judged(
         scores=scores,
         reviews={name: len(getattr(splits, name)) for name in ("train", "dev", "test")},
         lost=tuple(lost),
+        notes=tuple(notes),
         seconds=seconds,
         model=str(folder / "model"),
     )
@@ -204,8 +247,8 @@ def _judged(
 
 def _lines(answers: Sequence[Answered]) -> Iterator[str]:
     for one in answers:
-        review, said = one.review, spelled(replace(one.review, opinions=one.opinions))
-        line = {"text": review.text, "opinions": said, "truth": spelled(review), "where": review.where}
+        said, truth = (spelled(replace(one.review, opinions=told)) for told in (one.opinions, one.truth))
+        line = {"text": one.review.text, "opinions": said, "truth": truth, "where": one.review.where}
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 

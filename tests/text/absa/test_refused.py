@@ -8,7 +8,7 @@ from tests.text.absa import samples
 
 from quire.core.errors import BadInput
 from quire.core.opinions import Review
-from quire.text.absa import read_reviews, refuse_pooled
+from quire.text.absa import compared, read_reviews, refuse_pooled
 
 
 def line(opinion: str, text: str = "The wine list is long, and the wine dear.") -> str:
@@ -71,7 +71,8 @@ REFUSED = [
     ("good food####[['food', 'positive', 'good']]", ":1: .* is not .aspect, category, polarity, opinion."),
     ("plain text\n", "holds no reviews in a known format"),
     ("", "holds no reviews in a known format"),
-    ("[]", "holds no reviews$"),
+    ("[]", "holds no reviews; give"),
+    ('{"text": "bad \\ud83d food", "opinions": []}', ":1: half of a surrogate pair"),
 ]
 
 
@@ -107,5 +108,12 @@ def test_sub_sets_that_share_sentences_are_not_pooled() -> None:
     again = [Review(f"review  NO{n}!", ((0, 6),), (), f"16res:{n}") for n in range(94, 200)]
     with pytest.raises(BadInput, match="15res:94: stands in the training data too, at 16res:94, as 6 of the 100 test"):
         refuse_pooled(again, test)
-    refuse_pooled([], test)
-    refuse_pooled(test, [])
+    assert refuse_pooled([], test) == refuse_pooled(test, []) == 0
+    assert refuse_pooled(numbered(1, file="a"), test) == 1
+    with pytest.raises(BadInput, match="100 of the 100 dev reviews do"):
+        refuse_pooled(test, test, name="dev")
+
+
+def test_reviews_of_signs_alone_are_told_apart_by_their_signs() -> None:
+    assert compared("Good food :)") == compared("good food!")
+    assert compared("\U0001f44d") != compared("\U0001f621 ") == compared("\U0001f621")

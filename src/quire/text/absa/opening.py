@@ -19,6 +19,7 @@ from typing import Any
 from quire.core.errors import BadInput
 from quire.core.opinions import Review
 from quire.text.absa import bartabsa, bracketed, own, semeval, sentihood
+from quire.text.audit import normalised
 from quire.text.rows import decoded
 
 POOLED = 0.05
@@ -50,28 +51,36 @@ def read_reviews(path: str | Path, *, answered: bool = True) -> list[Review]:
             known = "SemEval's XML, BARTABSA's or SentiHood's JSON, ASTE, ASQP, or JSONL with text and opinions"
             raise BadInput(f"{name}: holds no reviews in a known format; give {known}")
     if not found:
-        raise BadInput(f"{name}: holds no reviews")
+        raise BadInput(f"{name}: holds no reviews; give a file with some")
+    for review in found:
+        try:
+            review.text.encode()
+        except UnicodeEncodeError:  # JSON can spell half of a surrogate pair
+            raise BadInput(f"{review.where}: half of a surrogate pair, which is no character; remove it") from None
     return found
 
 
-def refuse_pooled(train: Sequence[Review], test: Sequence[Review]) -> None:
-    """BadInput where more than `POOLED` of the test reviews stand in train, letters and digits compared.
+def refuse_pooled(train: Sequence[Review], held_out: Sequence[Review], *, name: str = "test") -> int:
+    """How many of the held-out reviews stand in train, as `compared`; BadInput where these are more than `POOLED`.
 
     So it is where sub-sets of releases are pooled: 258 of the 322 test sentences of 15res stand in the training set of
     16res, since both were drawn from the same reviews.
     """
-    learnt = {_compared(review): review.where for review in reversed(train)}
-    again = [review for review in test if _compared(review) in learnt]
-    if len(again) > POOLED * len(test):
+    learnt = {compared(review.text): review.where for review in reversed(train)}
+    again = [review for review in held_out if compared(review.text) in learnt]
+    if len(again) > POOLED * len(held_out):
         first = again[0]
         raise BadInput(
-            f"{first.where}: stands in the training data too, at {learnt[_compared(first)]}, as {len(again)} of the "
-            f"{len(test)} test reviews do; releases share sentences (15res and 16res): train on the test's own sub-set"
+            f"{first.where}: stands in the training data too, at {learnt[compared(first.text)]}, as {len(again)} of "
+            f"the {len(held_out)} {name} reviews do; releases share sentences (15res and 16res): train on the "
+            f"{name}'s own sub-set"
         )
+    return len(again)
 
 
-def _compared(review: Review) -> str:
-    return re.sub(r"[\W_]+", "", review.text.casefold())
+def compared(text: str) -> str:
+    """What two reviews have in common that are the same: letters and digits, or all signs where there are no others."""
+    return re.sub(r"[\W_]+", "", text.casefold()) or normalised(text)
 
 
 def _content(path: Path) -> str:
