@@ -1,19 +1,19 @@
 """What reviews say, as lines, as JSON, summed up by aspect, and on a page; and the command line over a model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.predict.test_pointer import begun
+from tests.predict.test_pointer import learnt
 from typer.testing import CliRunner
 
 import quire
 from quire.cli import app
 from quire.core.errors import BadInput
 from quire.core.opinions import POLARITIES, Opinion, Review
-from quire.objectives.point import Point
 from quire.predict.majority import Majority
 from quire.report.reviews import lines, marks, page, spelled, summary
 from quire.text.words import word_places
@@ -106,9 +106,9 @@ def test_a_category_without_words_stands_beside_its_review() -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pointer that has learnt nothing, and reviews."""
+    """A pointer that has learnt a toy language, and reviews."""
     folder = tmp_path_factory.mktemp("pointer")
-    begun(Point()).save(folder / "model")
+    learnt(("triplet",)).save(folder / "model")
     truth = [{"aspect": "food", "opinion": "awful", "polarity": "negative"}]
     rows = [json.dumps({"text": "the food is awful", "opinions": truth})] * 2
     (folder / "reviews.jsonl").write_text("\n".join(rows), encoding="utf-8")
@@ -125,6 +125,7 @@ def test_the_command_line_reads_reviews(model: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in told("predict", *texts, "--json").splitlines()]
     assert [row["text"] for row in rows] == texts
     ours = [quire.load_pointer(model)(text) for text in texts]
+    assert all(one.opinions for one in ours)
     assert [row["opinions"] for row in rows] == [spelled(one) for one in ours]
     assert told("predict", *texts).splitlines() == [
         line for one in ours for line in (lines(one) if one.opinions else "-")
@@ -141,11 +142,24 @@ def test_the_command_line_reads_reviews(model: Path, tmp_path: Path) -> None:
 
 
 def test_what_reads_no_reviews_has_no_summary(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"points at what reviews say .*open it with quire.load_pointer"):
-        quire.load(model)
     Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
-    with pytest.raises(BadInput, match="was not trained on what reviews say"):
-        quire.load_pointer(tmp_path / "majority")
     refused = CliRunner().invoke(app, ["predict", str(tmp_path / "majority"), "a text", "--summary"])
     assert isinstance(refused.exception, BadInput)
     assert "--summary is of reviews" in str(refused.exception)
+
+
+def test_every_opener_names_the_right_one(model: Path, tmp_path: Path) -> None:
+    Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
+    openers: dict[str, Callable[[Path], object]] = {
+        "load": quire.load,
+        "load_pointer": quire.load_pointer,
+        "load_rater": quire.load_rater,
+        "load_solver": quire.load_solver,
+        "load_writer": quire.load_writer,
+    }
+    of_kinds = {"load_pointer": (model, "points at what reviews say"), "load": (tmp_path / "majority", "labels texts")}
+    for right, (folder, verb) in of_kinds.items():
+        for name, opener in openers.items():
+            if name != right:
+                with pytest.raises(BadInput, match=rf"{verb}; open it with quire\.{right}$"):
+                    opener(folder)
