@@ -1,6 +1,7 @@
 """What reviews say, as lines, as JSON, summed up by aspect, and on a page; and the command line over a model."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from quire.cli import app
 from quire.core.errors import BadInput
 from quire.core.opinions import POLARITIES, Opinion, Review
 from quire.predict.majority import Majority
-from quire.report.reviews import lines, marks, page, spelled, summary
+from quire.report.reviews import lines, marks, page, quote, spelled, summary
 from quire.text.words import word_places
 
 TEXT = "The <b>Wine</b> list & service were awful, the wine list slow."
@@ -163,3 +164,76 @@ def test_every_opener_names_the_right_one(model: Path, tmp_path: Path) -> None:
             if name != right:
                 with pytest.raises(BadInput, match=rf"{verb}; open it with quire\.{right}$"):
                     opener(folder)
+
+
+LONG = (
+    "We went there on a Tuesday evening with twelve people, and after we had waited for ages the semi-sweet wine was "
+    "really awful, but nobody cared, since we had so much to tell each other about that long winter."
+)
+
+
+def meant(text: str, *words: str) -> tuple[Review, Opinion]:
+    """A review, and an opinion whose aspect and opinion are these words."""
+    places = word_places(text)
+    at = [next(i for i, (a, _) in enumerate(places) if text.startswith(word, a)) for word in words]
+    ends = [
+        next(i for i, (_, b) in enumerate(places) if b >= places[a][0] + len(w)) for a, w in zip(at, words, strict=True)
+    ]
+    runs = [(a, b + 1) for a, b in zip(at, ends, strict=True)]
+    opinion = Opinion(runs[0], runs[1] if runs[1:] else None) if runs else Opinion(category="food")
+    return said(text, opinion), opinion
+
+
+def test_what_is_quoted_is_the_evidence() -> None:
+    def quoted(text: str, *words: str, length: int = 60) -> str:
+        return quote(*meant(text, *words), length=length)
+
+    assert quoted(LONG, "wine", "awful") == "…the semi-sweet wine was really awful, but nobody cared,…"
+    assert quoted(LONG, "awful", "wine") == quoted(LONG, "wine", "awful")
+    assert quoted(LONG, "Tuesday", "tell") == "…there on a Tuesday evening … so much to tell each other…"
+    assert quoted(LONG, "winter") == "…we had so much to tell each other about that long winter."
+    assert quoted(LONG) == "We went there on a Tuesday evening with twelve people, and…"
+    assert quoted("the  wine\nis awful", "wine", "awful") == "the wine is awful"
+    assert quoted(LONG, "wine", "awful", length=400) == LONG
+    chinese = quoted("好" * 100 + "屏幕很坏" + "吗" * 100, "屏", "坏")
+    assert "好屏幕很坏吗" in chinese
+    assert len(chinese.strip("…")) == 60
+    assert quoted("x" * 300) == "x" * 60 + "…"
+    assert quoted("x" * 300 + " wine", "x" * 300, "wine") == "x" * 30 + " … wine"
+
+
+@given(st.lists(st.sampled_from(["ab", "a,b", "好屏", "wine"]), min_size=1), st.data(), st.integers(20, 60))
+def test_a_quotation_holds_its_words_and_cuts_none(parts: list[str], data: st.DataObject, length: int) -> None:
+    text = " ".join(parts)
+    places = word_places(text)
+    runs = [(at, at + 1) for at in data.draw(st.lists(st.integers(0, len(places) - 1), min_size=2, max_size=2))]
+    shown = quote(said(text), Opinion(runs[0], runs[1]), length=length)
+    assert len(shown) <= length + 5, "with up to three …"
+    pieces = [piece.strip() for piece in shown.split("…") if piece.strip()]
+    assert all(piece in text for piece in pieces)
+    assert {*re.findall("[a-z,]+|[好屏]", shown)} <= {*re.findall("[a-z,]+|[好屏]", text)}
+    assert all(any(said(text).quoted(run) in piece for piece in pieces) for run in runs)
+    assert len(shown) > length // 3 or shown == text
+
+
+def test_an_aspect_that_is_liked_in_two_ways_is_mixed() -> None:
+    text = "the food is fresh and dear"
+    both = (Opinion((1, 2), (3, 4), "positive"), Opinion((1, 2), (5, 6), "negative"))
+    food, fresh, dear = [mark for mark in marks(said(text, *both)) if mark.polarity]
+    assert (food.text, food.polarity, food.sign) == ("food", "conflict", "±")
+    assert [(mark.text, mark.polarity) for mark in (fresh, dear)] == [("fresh", "positive"), ("dear", "negative")]
+    html = page([said(text, *both)], title="t", source="s")
+    assert '<sup class="said conflict">±</sup>' in html
+    assert '<li><span class="said conflict">±</span> conflict</li>' in html, "the key names the sign"
+    assert '<span class="said conflict">±</span> <bdi>“the food is fresh and dear”' in html, "quoted by the summary"
+    assert "1 positive, 1 negative" in html
+    twice = marks(said(text, both[0], Opinion((1, 2), (5, 6), "positive"), Opinion((1, 2))))
+    assert [(mark.polarity, mark.sign) for mark in twice if mark.aspect] == [("positive", "+")]
+    assert "conflict</li>" not in page([said(text, both[0])], title="t", source="s")
+
+
+def test_the_header_counts_as_the_table_does() -> None:
+    once = Opinion((1, 2), (3, 4), "positive")
+    html = page([said("the food is fresh", once, once)], title="t", source="s")
+    assert "1 review, 1 opinion about 1 aspect" in html
+    assert html.count("<li><bdi>food</bdi>") == 1
