@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.predict.test_pointer import learnt
+from tests.predict.test_pointer import begun, learnt
 from typer.testing import CliRunner
 
 import quire
 from quire.cli import app
 from quire.core.errors import BadInput
 from quire.core.opinions import POLARITIES, Opinion, Review
+from quire.objectives.point import Point
 from quire.predict.majority import Majority
 from quire.report.reviews import lines, marks, page, quote, spelled, summary
 from quire.text.words import word_places
@@ -131,7 +132,8 @@ def test_the_command_line_reads_reviews(model: Path, tmp_path: Path) -> None:
     assert told("predict", *texts).splitlines() == [
         line for one in ours for line in (lines(one) if one.opinions else "-")
     ]
-    assert told("predict", "--file", str(model / "reviews.jsonl"), "--html", str(tmp_path / "page.html"))
+    html = str(tmp_path / "page.html")
+    assert told("predict", "--file", str(model / "reviews.jsonl"), "--html", html) == f"{html}: 2 reviews\n"
     assert "2 reviews" in (tmp_path / "page.html").read_text(encoding="utf-8")
     counted = sum(int(line.split()[0]) for line in told("predict", *texts, "--summary").splitlines())
     assert counted == sum(len(dict.fromkeys(one.opinions)) for one in ours)
@@ -146,7 +148,7 @@ def test_what_reads_no_reviews_has_no_summary(model: Path, tmp_path: Path) -> No
     Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
     refused = CliRunner().invoke(app, ["predict", str(tmp_path / "majority"), "a text", "--summary"])
     assert isinstance(refused.exception, BadInput)
-    assert "--summary is of reviews" in str(refused.exception)
+    assert "--summary: is of reviews" in str(refused.exception)
 
 
 def test_every_opener_names_the_right_one(model: Path, tmp_path: Path) -> None:
@@ -164,6 +166,110 @@ def test_every_opener_names_the_right_one(model: Path, tmp_path: Path) -> None:
             if name != right:
                 with pytest.raises(BadInput, match=rf"{verb}; open it with quire\.{right}$"):
                     opener(folder)
+
+
+def refused(*given: object) -> str:
+    """The one line of what the command line refuses."""
+    found = CliRunner().invoke(app, ["predict", *map(str, given)])
+    assert isinstance(found.exception, BadInput), found.output
+    line = str(found.exception)
+    assert "\n" not in line
+    assert found.stdout == ""
+    return line
+
+
+@pytest.fixture(scope="module")
+def of_aspects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pointer that tells how a given aspect is liked, at random."""
+    folder = tmp_path_factory.mktemp("alsc")
+    begun(Point(subtasks=("alsc",))).save(folder)
+    return folder
+
+
+def test_the_command_line_asks_about_aspects(model: Path, of_aspects: Path, tmp_path: Path) -> None:
+    def told(*given: object) -> list[list[str]]:
+        found = CliRunner().invoke(app, ["predict", *map(str, (of_aspects, *given))])
+        assert found.exit_code == 0, found.output
+        return [line.split("\t")[:2] for line in found.stdout.splitlines()]
+
+    texts = ["The Food is superb, the wine list awful", "the beer is superb"]
+    assert told("--aspect", "food", "--aspect", "wine list", *texts) == [["Food", "-"], ["wine list", "-"], ["-"]]
+    assert told("--file", model / "reviews.jsonl") == [["food", "-"]] * 2, "a person's own, as it was trained on"
+    assert told("--file", model / "reviews.jsonl", "--aspect", "the") == [["the", "-"]] * 2
+    (tmp_path / "plain.jsonl").write_text(json.dumps({"text": texts[0]}), encoding="utf-8")
+    for source in (texts, ["--file", tmp_path / "plain.jsonl"]):
+        assert "asked about aspects of a review: give some, like --aspect food" in refused(of_aspects, *source)
+    assert "--aspect: the model is asked about whole reviews" in refused(model, "--aspect", "food", texts[0])
+    assert "none blank" in refused(of_aspects, "--aspect", " ", texts[0])
+
+
+ANNOTATED = {
+    "aste.txt": "the food is awful####[([1], [3], 'NEG')]\n",
+    "asqp.txt": "the food is awful####[['food', 'food quality', 'negative', 'awful']]\n",
+    "semeval.xml": '<sentences><sentence id="1"><text>the food is awful</text><aspectTerms><aspectTerm term="food" '
+    'polarity="negative" from="4" to="8"/></aspectTerms></sentence></sentences>',
+    "bartabsa.json": '[{"raw_words": "the food is awful", "words": ["the", "food", "is", "awful"], "aspects": ['
+    '{"index": 0, "from": 1, "to": 2, "polarity": "NEG", "term": ["food"]}], "opinions": [{"index": 0, "from": 3, '
+    '"to": 4, "term": ["awful"]}]}]',
+    "sentihood.json": '[{"id": 1, "text": "the food is awful", "opinions": [{"target_entity": "food", "aspect": '
+    '"price", "sentiment": "Negative"}]}]',
+}
+
+
+@pytest.mark.parametrize("name", ANNOTATED)
+def test_annotated_files_are_read_for_their_texts(name: str, model: Path, of_aspects: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(ANNOTATED[name], encoding="utf-8")
+    for folder, wanted in ((model, ["food", "awful", "negative"]), (of_aspects, ["food", "-"])):
+        found = CliRunner().invoke(app, ["predict", str(folder), "--file", str(tmp_path / name)])
+        assert found.stdout.strip().split("\t")[: len(wanted)] == wanted, found.output
+
+
+def test_texts_that_are_not_annotated_are_read_as_they_were(model: Path, tmp_path: Path) -> None:
+    files = {
+        "a.txt": "<3 the food is awful\n[the beer is superb\n",
+        "b.csv": "text\n<3 the food is awful\n[the beer is superb\n",
+        "c.jsonl": '{"text": "<3 the food is awful", "opinions": 5}\n{"text": "[the beer is superb"}\n',
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        found = CliRunner().invoke(app, ["predict", str(model), "--json", "--file", str(tmp_path / name)])
+        rows = [json.loads(line)["text"] for line in found.stdout.splitlines()]
+        assert rows == ["<3 the food is awful", "[the beer is superb"], found.output
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["limit=3", "beam=2", "temperature=1", "top-k=3", "top-p=0.5", "stop=a", "seed=1", "stream"],
+)
+def test_options_that_mean_nothing_are_refused(given: str, model: Path, tmp_path: Path) -> None:
+    Majority.fit(("a", "b"), ["a"]).save(tmp_path / "majority")
+    for folder in (model, tmp_path / "majority"):
+        line = refused(folder, f"--{given}", "the food is awful")
+        assert line == f"--{given.partition('=')[0]}: is of a generator, and {folder} writes nothing"
+
+
+def test_reviews_are_single_texts(model: Path) -> None:
+    line = refused(model, "--pair-column", "b", "--file", model / "reviews.jsonl")
+    assert line == f"--pair-column: means nothing here; {model} reads single reviews"
+
+
+def test_a_page_is_refused_before_anything_is_read(model: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "no-model"
+    assert "is a folder; name a file in it" in refused(missing, "a", "--html", tmp_path)
+    assert f"there is no folder {tmp_path / 'no'}; make it first" in refused(
+        missing, "a", "--html", tmp_path / "no/page.html"
+    )
+    for other in ("--summary", "--json"):
+        assert refused(missing, "a", "--html", tmp_path / "page.html", other).startswith(f"{other}: means nothing with")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_summary_of_nothing_says_so(of_aspects: Path) -> None:
+    given = ["predict", str(of_aspects), "--aspect", "beer", "--summary", "the food"]
+    found = CliRunner().invoke(app, given)
+    assert found.stdout == "Nothing was found in 1 review.\n"
+    found = CliRunner().invoke(app, [*given, "the wine", "--json"])
+    assert (found.stdout, found.stderr) == ("", "Nothing was found in 2 reviews.\n")
 
 
 LONG = (
@@ -214,6 +320,17 @@ def test_a_quotation_holds_its_words_and_cuts_none(parts: list[str], data: st.Da
     assert {*re.findall("[a-z,]+|[好屏]", shown)} <= {*re.findall("[a-z,]+|[好屏]", text)}
     assert all(any(said(text).quoted(run) in piece for piece in pieces) for run in runs)
     assert len(shown) > length // 3 or shown == text
+
+
+def test_both_show_the_same_quotation(of_aspects: Path) -> None:
+    text = f"{'the beer is superb , ' * 3}and {'we waited ' * 9}the food is awful"
+    review, opinion = meant(text, "food", "awful")
+    assert "the food is awful" in quote(review, opinion, length=60)
+    html = page([review], title="t", source="s")
+    assert f"“{quote(review, opinion, length=160)}”" in html
+    given = ["predict", str(of_aspects), "--aspect", "beer", "--summary"]
+    found = CliRunner().invoke(app, [*given, "the " * 25 + "beer is superb"])
+    assert found.stdout.endswith(" …the the the the the the the the the the the beer is superb\n")
 
 
 def test_an_aspect_that_is_liked_in_two_ways_is_mixed() -> None:
