@@ -306,6 +306,8 @@ def test_what_is_quoted_is_the_evidence() -> None:
     assert len(chinese.strip("…")) == 60
     assert quoted("x" * 300) == "x" * 60 + "…"
     assert quoted("x" * 300 + " wine", "x" * 300, "wine") == "x" * 30 + " … wine"
+    assert quoted("wine " + "x" * 100, "wine", "x" * 100) == "wine " + "x" * 30 + "…", "what adjoins is one piece"
+    assert "wine," in quoted("we waited " * 20 + "wine," + "y" * 100, "wine"), "though no blank is near behind it"
 
 
 @given(st.lists(st.sampled_from(["ab", "a,b", "好屏", "wine"]), min_size=1), st.data(), st.integers(20, 60))
