@@ -57,7 +57,10 @@ def load_solver(path: str | Path) -> Solver:
 
 
 def load_pointer(path: str | Path) -> Pointer:
-    """What tells aspects, opinions and polarities: `load_pointer("run/")("a review").opinions`."""
+    """What tells aspects, opinions and polarities: `load_pointer("run/")("a review").opinions`.
+
+    One that was taught `alsc` or `aoe` is asked about aspects: `load_pointer("run/")("Good food", aspects=["food"])`.
+    """
     from quire.predict import load_pointer as load
 
     return load(path)

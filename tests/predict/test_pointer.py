@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from quire.core.opinions import POLARITIES, Opinion, Polarity, Review
 from quire.core.random import rng
 from quire.core.search import Search
 from quire.core.spec import Backbone
-from quire.core.subtasks import SUBTASKS, Question, Subtask
+from quire.core.subtasks import SUBTASKS, Question, Subtask, Told
 from quire.nn.pointing import PointerScores
 from quire.objectives.point import Point
 from quire.predict.pointer import Asked, Pointer, Pointing
@@ -141,6 +142,61 @@ def test_a_text_is_answered_as_a_review() -> None:
     assert found.opinions[0].polarity == "positive"
 
 
+def test_what_is_asked_about_aspects_is_asked_about_each_that_a_review_holds() -> None:
+    pointer = learnt(SUBTASKS)
+    text = "the Food is superb , the wine list is awful"
+    found = pointer(text, subtask="alsc", aspects=["wine list", "food", "beer", "wine lis"])
+    assert [found.quoted(said.aspect) for said in found.opinions if said.aspect] == ["Food", "wine list"]
+    truth = [Question("alsc", (1, 2)), Question("alsc", (6, 8))]
+    raw = pointer.told([Asked(replace(found, opinions=()), question) for question in truth])
+    assert found.opinions == (*raw[0].opinions, *raw[1].opinions)
+    both = pointer.reviews(["the beer is awful", text], subtask="aoe", aspects=["beer", "Food"])
+    assert [{review.quoted(said.aspect) for said in review.opinions if said.aspect} for review in both] == [
+        {"beer"},
+        {"Food"},
+    ]
+    assert both[0].opinions[0].opinion is not None
+    assert pointer("İ food is superb", subtask="alsc", aspects=["food"]).opinions[0].aspect == (1, 2)
+
+
+def test_annotated_aspects_are_asked_about_and_nothing_else_of_them_is_kept() -> None:
+    pointer, told = learnt(SUBTASKS), review(("food", "awful"), ("wine list", "superb"))
+    told = replace(told, opinions=(*told.opinions, Opinion(category="PLACE"), Opinion(told.opinions[0].aspect)))
+    (found,) = pointer.answered([told], subtask="alsc")
+    assert [(said.aspect, said.category, said.opinion) for said in found.opinions] == [
+        ((1, 2), None, None),
+        ((6, 8), None, None),
+    ]
+    (whole,) = pointer.answered([told], subtask="triplet")
+    assert whole.opinions == pointer.told([Asked(told, Question("triplet"))])[0].opinions
+    assert whole.places == told.places, "the words are those of the file"
+
+
+def test_each_opinion_is_answered_once_as_first_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted keeps all that was written."""
+    pointer = begun(Point())
+    one, two = Opinion((1, 2), (3, 4), "negative"), Opinion((0, 1), (3, 4), "positive")
+    written = Told((one, two, one, two))
+    monkeypatch.setattr(pointer, "_answers", lambda posed, asked: [written] * len(posed))
+    assert pointer("the food is awful").opinions == (one, two)
+    asked = pointer.asked(pointer.reviews(["the food is awful"]), "triplet")
+    assert pointer.told(asked) == [written]
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"), [(None, "None is no text"), (["a"], r"\['a'\] is no text"), (3, "3 is no text")]
+)
+def test_what_is_no_text_is_refused(odd: Any, why: str) -> None:
+    with pytest.raises(BadInput, match=f"text 1: {why}; give a string, and several to `reviews`") as error:
+        learnt(("triplet",))(odd)
+    assert "\n" not in str(error.value)
+    if not isinstance(odd, list):
+        with pytest.raises(BadInput, match="is no list of texts; give a list"):
+            learnt(("triplet",)).reviews(odd)
+    with pytest.raises(BadInput, match="'food' is no list of texts"):
+        learnt(("triplet",)).reviews("food")
+
+
 def test_who_else_is_asked_does_not_matter() -> None:
     pointer = learnt(SUBTASKS)
     asked = [one for subtask in SUBTASKS for one in pointer.asked(reviews(4, "others"), subtask)]
@@ -242,8 +298,15 @@ def test_of_what_is_too_long_the_beginning_is_answered() -> None:
 def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(BadInput, match="a decoder points, but the backbone has none"):
         begun(Point(), ModelFiles(SPEC.model_copy(update={"decoder": None}), {}, {}))
-    with pytest.raises(BadInput, match="asked about an aspect"):
+    with pytest.raises(BadInput, match=r"asked about an aspect: give some, as in aspects=\['food'\]"):
         learnt(SUBTASKS)("the food is superb", subtask="alsc")
+    with pytest.raises(BadInput, match="triplet is asked about whole reviews: leave the aspects out"):
+        learnt(("triplet",))("the food is superb", aspects=["food"])
+    for odd in ("food", ["food", " "]):
+        with pytest.raises(BadInput, match=r"aspects: .* is no list of words; give a list of strings, none blank"):
+            learnt(SUBTASKS)("the food is superb", subtask="alsc", aspects=odd)
+    with pytest.raises(BadInput, match="the subtask 'pair' was not learnt; ask for triplet"):
+        learnt(("triplet",))("the food is superb", subtask="pair")
     with pytest.raises(BadInput, match="text 1: the review has no words"):
         learnt(("triplet",))(" ")
     with pytest.raises(BadInput, match="limit 62: with what stands before it 66 tokens, and the model has 64"):

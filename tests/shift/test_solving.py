@@ -99,6 +99,11 @@ def test_the_command_line(person: Path, tmp_path: Path) -> None:
     assert told.output.splitlines() == ["PER\tada", "LOC\trome"]
     told = runner.invoke(app, ["predict", out, "--json", "ada was"])
     assert json.loads(told.output)["answer"] == [{"start": 0, "end": 3, "label": "PER", "text": "ada"}]
+    for option in ("--beam=2", "--stream", "--stop=a"):
+        refused = str(runner.invoke(app, ["predict", out, "ada was", option]).exception)
+        assert refused == f"{option.partition('=')[0]}: is of a generator, and {out} writes nothing"
+    with pytest.raises(BadInput, match=r"answers with spans, numbers or trees; open it with quire\.load_solver$"):
+        load(out)
     scored = runner.invoke(app, ["evaluate", out, "--data", str(person / "names.conll"), "--json"])
     assert json.loads(scored.output)["f1"] > 0.6
 

@@ -3,7 +3,7 @@
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from quire.core.errors import BadInput
-from quire.train.safe import read_json, read_tensors, write_tensors
+from quire.train.safe import read_json, read_tensors, write_lines, write_tensors, write_whole
 
 
 def entry(start: int, stop: int, **changes: Any) -> dict[str, Any]:
@@ -115,3 +115,18 @@ def test_tensors_do_not_change_when_the_file_does(tmp_path: Path) -> None:
 def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)})
     assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_text_that_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
+    def broken() -> Iterator[str]:
+        yield "one\n"
+        raise RuntimeError("the second line")
+
+    (tmp_path / "text").write_text("before", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RuntimeError, match="the second line"):
+        write_lines(tmp_path / "text", broken())
+    with pytest.raises(OSError, match="folder"):
+        write_whole(tmp_path / "folder", "a text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "text"]
+    assert (tmp_path / "text").read_text(encoding="utf-8") == "before"

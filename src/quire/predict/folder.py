@@ -37,7 +37,7 @@ KINDS = {
 OTHERS = {
     "Pointer": ("points at what reviews say", "load_pointer"),
     "Rater": ("tells which categories reviews speak of", "load_rater"),
-    "Solver": ("answers otherwise", "load_solver"),
+    "Solver": ("answers with spans, numbers or trees", "load_solver"),
     "Writer": ("writes texts", "load_writer"),
 }
 """What answers with something else than labels: what it does, and how it is opened."""
@@ -70,8 +70,7 @@ def load(path: str | Path) -> Predictor:
     found = opened(path)
     if isinstance(found, Predictor):
         return found
-    verb, other = OTHERS[type(found).__name__]
-    raise BadInput(f"{path}: {verb} instead of labelling them; open it with quire.{other}")
+    raise _other(path, found)
 
 
 def load_solver(path: str | Path) -> Solver:
@@ -82,7 +81,7 @@ def load_solver(path: str | Path) -> Solver:
     if isinstance(found, Cast):
         return found.solver
     if not isinstance(found, Solver):
-        raise BadInput(f"{path}: was not trained by `quire finetune --paradigm`; open it with quire.load")
+        raise _other(path, found)
     return found
 
 
@@ -92,7 +91,7 @@ def load_writer(path: str | Path) -> Writer:
     from quire.predict.writer import Writer
 
     if not isinstance(found, Writer):
-        raise BadInput(f"{path}: labels texts instead of writing them; open it with quire.load")
+        raise _other(path, found)
     return found
 
 
@@ -102,7 +101,7 @@ def load_pointer(path: str | Path) -> Pointer:
 
     found = opened(path)
     if not isinstance(found, Pointer):
-        raise BadInput(f"{path}: was not trained on what reviews say; open it with quire.load")
+        raise _other(path, found)
     return found
 
 
@@ -112,8 +111,14 @@ def load_rater(path: str | Path) -> Rater:
 
     found = opened(path)
     if not isinstance(found, Rater):
-        raise BadInput(f"{path}: was not trained on categories of reviews; open it with quire.load")
+        raise _other(path, found)
     return found
+
+
+def _other(path: str | Path, found: object) -> BadInput:
+    """The refusal of what answers otherwise than was asked for, with its own opener."""
+    verb, opener = OTHERS.get(type(found).__name__, ("labels texts", "load"))
+    return BadInput(f"{path}: {verb}; open it with quire.{opener}")
 
 
 def opened(path: str | Path) -> Predictor | Writer | Solver | Pointer | Rater:

@@ -14,7 +14,7 @@ from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.example import Example
 from quire.core.grammar import END, Grammar
-from quire.core.opinions import Opinion, Review
+from quire.core.opinions import Opinion, Review, Words
 from quire.core.search import Search
 from quire.core.spec import Backbone, Size
 from quire.core.subtasks import OF_ASPECT, Question, Subtask, Told, questions
@@ -22,8 +22,8 @@ from quire.nn.model import Model
 from quire.nn.search import write
 from quire.objectives.point import Point
 from quire.predict.saving import save_network
-from quire.predict.teller import Teller
-from quire.text.absa.own import unread
+from quire.predict.teller import Teller, blank
+from quire.text.absa.places import quoted
 from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
 from quire.train.start import tokenizer_of
@@ -85,23 +85,50 @@ class Pointer(Teller):
         self.model, self.tokenizer, self.plan = model.eval(), tokenizer, plan
         self.length, self.world = plan.length, tokenizer.world(length=plan.length)
 
-    def __call__(self, text: str, *, subtask: Subtask | None = None) -> Review:
+    def __call__(self, text: str, *, subtask: Subtask | None = None, aspects: Sequence[str] = ()) -> Review:
         """The text as a review with what it says, as the first subtask asks for it, or another that was learnt.
 
-        Words are runs of letters or digits, single Han characters, and other signs. BadInput for a subtask that is
-        asked about an aspect: hand that to `told`.
+        Words are runs of letters or digits, single Han characters, and other signs. `alsc` and `aoe` are asked about
+        `aspects`, each where the text holds it, as in `pointer("The food was great", aspects=["food"])`. BadInput for
+        these without aspects, for others with some, and for a subtask that was not learnt.
         """
-        (review,) = self.reviews([text], subtask=subtask)
+        (review,) = self.reviews([text], subtask=subtask, aspects=aspects)
         return review
 
-    def reviews(self, texts: Sequence[str], *, subtask: Subtask | None = None) -> list[Review]:
-        """Several texts, likewise."""
-        subtask = subtask or self.plan.task.subtasks[0]
-        if subtask in OF_ASPECT:
-            raise BadInput(f"{subtask} is asked about an aspect of a review: give it to `told` with the review")
-        blank = unread(texts)
-        told = self.told([Asked(review, Question(subtask)) for review in blank])
-        return [replace(review, opinions=one.opinions) for review, one in zip(blank, told, strict=True)]
+    def reviews(
+        self, texts: Sequence[str], *, subtask: Subtask | None = None, aspects: Sequence[str] = ()
+    ) -> list[Review]:
+        """Several texts, likewise, each about all of the aspects that it holds."""
+        subtask = self._learnt(subtask)
+        if subtask in OF_ASPECT and not aspects:
+            raise BadInput(f"{subtask} is asked about an aspect: give some, as in aspects=['food']")
+        if subtask not in OF_ASPECT and aspects:
+            raise BadInput(f"{subtask} is asked about whole reviews: leave the aspects out")
+        return self.answered(asking(blank(texts), aspects), subtask=subtask)
+
+    def answered(self, reviews: Sequence[Review], *, subtask: Subtask | None = None) -> list[Review]:
+        """The same reviews with what the model says of them, each opinion once, in the order first said.
+
+        What is asked about aspects is asked about those that the reviews tell of; one that tells of none says nothing.
+        """
+        subtask = self._learnt(subtask)
+        asked = [(at, q) for at, review in enumerate(reviews) for q in _about(subtask, review)]
+        found = [dict[Opinion, None]() for _ in reviews]  # a beam may write one opinion again and again
+        told = self.told([Asked(reviews[at], question) for at, question in asked])
+        for (at, _), one in zip(asked, told, strict=True):
+            found[at] |= dict.fromkeys(one.opinions)
+        return [replace(review, opinions=tuple(said)) for review, said in zip(reviews, found, strict=True)]
+
+    @property
+    def of_aspects(self) -> bool:
+        return self.plan.task.subtasks[0] in OF_ASPECT
+
+    def _learnt(self, subtask: Subtask | None) -> Subtask:
+        """The first one, or this; BadInput where it was not learnt."""
+        learnt = self.plan.task.subtasks
+        if subtask is not None and subtask not in learnt:
+            raise BadInput(f"the subtask {subtask!r:.40} was not learnt; ask for {' or '.join(learnt)}")
+        return subtask or learnt[0]
 
     @staticmethod
     def asked(reviews: Sequence[Review], subtask: Subtask) -> list[Asked]:
@@ -172,3 +199,33 @@ class Pointer(Teller):
             )
         model = Model.of(files.backbone, {slot: files.heads[slot] for slot in parts}, files.state)
         return cls(model, tokenizer, plan)
+
+
+def asking(reviews: Sequence[Review], aspects: Sequence[str]) -> list[Review]:
+    """The reviews as telling of those of these aspects that they hold, in capitals or not, and of nothing else.
+
+    BadInput for a blank aspect.
+    """
+    if isinstance(aspects, str) or not all(isinstance(aspect, str) and aspect.strip() for aspect in aspects):
+        raise BadInput(f"aspects: {aspects!r:.60} is no list of words; give a list of strings, none blank")
+    return [replace(r, opinions=tuple(Opinion(run) for one in aspects if (run := _held(r, one)))) for r in reviews]
+
+
+def _held(review: Review, aspect: str) -> Words | None:
+    """Its words in a review, if they stand there."""
+    try:
+        return quoted(_lower(review.text), review.places, _lower(aspect), where=review.where)
+    except BadInput:
+        return None
+
+
+def _lower(text: str) -> str:
+    """In small letters, each of which stands where the capital stood: there are some that become two."""
+    return "".join(small if len(small := one.lower()) == 1 else one for one in text)
+
+
+def _about(subtask: Subtask, review: Review) -> list[Question]:
+    """What is asked of a review: one question, or one about each aspect that it tells of, whatever it says of that."""
+    if subtask not in OF_ASPECT:
+        return [Question(subtask)]
+    return [Question(subtask, aspect) for aspect in sorted({said.aspect for said in review.opinions if said.aspect})]

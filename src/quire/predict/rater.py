@@ -21,7 +21,6 @@ from quire.predict import solver
 from quire.predict.saving import save_network
 from quire.predict.solver import Solver
 from quire.predict.teller import Teller
-from quire.text.absa.own import unread
 from quire.text.auxiliary import Floats, Scheme, Sheet, scheme_of, sheet
 from quire.text.problems import items
 from quire.train.weights import ModelFiles
@@ -77,8 +76,8 @@ class Rater(Teller):
         self.solver, self.plan = solver, plan
         self.model, self.tokenizer, self.length = solver.model, solver.tokenizer, solver.plan.length
 
-    def reviews(self, texts: Sequence[str]) -> list[Review]:
-        blank = unread(texts)
+    def answered(self, reviews: Sequence[Review]) -> list[Review]:
+        blank = [replace(review, opinions=()) for review in reviews]  # what they say may never have been learnt
         told = self.opinions(self.shares(self.plan.sheet(blank)))
         return [replace(review, opinions=said) for review, said in zip(blank, told, strict=True)]
 

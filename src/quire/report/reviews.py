@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from quire.core.opinions import POLARITIES, Opinion, Review, Words
+from quire.core.opinions import POLARITIES, Opinion, Polarity, Review, Words
 from quire.report.template import fill
 
 QUOTED = 3
 """Reviews that are quoted for each aspect."""
 SIGNS: Mapping[str | None, str] = {"positive": "+", "negative": "−", "neutral": "○", "conflict": "±", None: "·"}
 """So that a page is read without its colours."""
+CUTS = re.compile(r"(?<=[\s\u3040-\u30ff\u3400-\u9fff])|(?=[\s\u3040-\u30ff\u3400-\u9fff])")
+"""Where a text may be cut: beside a blank, and beside kana and Han characters, which stand without blanks."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Aspect:
     """How often it has each, the most frequent first; empty where none is told."""
     times: int
     quotes: tuple[tuple[Review, Opinion], ...]
-    """The first reviews, each text once."""
+    """The first reviews, each text once, with the first that is said there, and how all of it likes the aspect."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,49 @@ def _name(review: Review, said: Opinion) -> str:
 
 def _aspect(name: str, told: Sequence[tuple[Review, Opinion]]) -> Aspect:
     counts = Counter(said.polarity for _, said in told if said.polarity)
-    first = {review.text: (review, said) for review, said in reversed(told)}
-    return Aspect(name, dict(counts.most_common()), len(told), tuple(reversed(first.values()))[:QUOTED])
+    by_text: dict[str, list[tuple[Review, Opinion]]] = {}
+    for review, said in told:
+        by_text.setdefault(review.text, []).append((review, said))
+    quotes = [
+        (same[0][0], replace(same[0][1], polarity=_liked([said.polarity for _, said in same])))
+        for same in by_text.values()
+    ]
+    return Aspect(name, dict(counts.most_common()), len(told), tuple(quotes[:QUOTED]))
+
+
+def quote(review: Review, said: Opinion, *, length: int) -> str:
+    """Where a review says this, in one line of some `length` characters, with … where it is cut; short ones whole.
+
+    What an opinion has no words for is quoted from the beginning; an aspect far from its words, each by itself.
+    """
+    text = review.text
+    if len(line := " ".join(text.split())) <= length:
+        return line
+    places = review.places
+    runs = sorted((places[a][0], places[b - 1][1]) for a, b in filter(None, (said.aspect, said.opinion))) or [(0, 0)]
+    first, last = runs[0][0], max(end for _, end in runs)
+    apart = last - first > length and len(runs) > 1
+    windows = [_window(text, *run, length // 2) for run in runs] if apart else [_window(text, first, last, length)]
+    if apart and windows[1][0] <= windows[0][1]:  # the words themselves are long
+        windows = [(windows[0][0], windows[1][1])]
+    inner = " … ".join(" ".join(text[start:end].split()) for start, end in windows)
+    return f"{'…' if windows[0][0] else ''}{inner}{'…' if windows[-1][1] < len(text) else ''}"
+
+
+def _window(text: str, start: int, end: int, room: int) -> tuple[int, int]:
+    """`room` characters around these, or fewer, so that no word is cut, if any of it has blanks."""
+    left = max(0, min(start - max(room - (end - start), 0) // 2, len(text) - room))
+    right = min(left + room, len(text))
+    least = end if left < end <= right else left + 1
+    cuts = [0, *(found.start() for found in CUTS.finditer(text)), len(text)]
+    return (
+        next((cut for cut in cuts if left <= cut <= start), left),
+        next((cut for cut in reversed(cuts) if least <= cut <= right), right),
+    )
 
 
 def marks(review: Review) -> list[Mark]:
-    """The text in stretches that are parts of the same aspects and opinions."""
+    """The text in stretches that are parts of the same aspects and opinions; what is liked in two ways is mixed."""
     runs = [
         (review.places[words[0]][0], review.places[words[1] - 1][1], said, kind)
         for said in review.opinions
@@ -105,24 +145,32 @@ def marks(review: Review) -> list[Mark]:
         over = [(said, kind, last) for first, last, said, kind in runs if first <= start and end <= last]
         kinds = {kind for _, kind, _ in over}
         told = [said.polarity for said, kind, _ in over if kind == "aspect"] or [said.polarity for said, _, _ in over]
-        ended = dict.fromkeys(said.polarity for said, kind, last in over if kind == "aspect" and last == end)
-        sign = "".join(SIGNS[polarity] for polarity in ended)
-        polarity = next((p for p in told if p), None)
-        found.append(Mark(review.text[start:end], polarity, "aspect" in kinds, "opinion" in kinds, sign))
+        ended = [said.polarity for said, kind, last in over if kind == "aspect" and last == end]
+        sign = SIGNS[_liked(ended)] if ended else ""
+        found.append(Mark(review.text[start:end], _liked(told), "aspect" in kinds, "opinion" in kinds, sign))
     return found
+
+
+def _liked(polarities: Sequence[Polarity | None]) -> Polarity | None:
+    """The one among these, if any; `conflict` where they differ."""
+    told = {polarity for polarity in polarities if polarity}
+    return "conflict" if len(told) > 1 else next(iter(told), None)
 
 
 def page(reviews: Sequence[Review], *, title: str, source: str) -> str:
     """One HTML file without network: the aspects, how they are liked, and every review with its parts marked."""
-    aspects = summary(reviews)
+    aspects, marked = summary(reviews), [marks(review) for review in reviews]
+    liked = {p for aspect in aspects for p in aspect.polarities} | {mark.polarity for of in marked for mark in of}
+    rows = [[[*filter(None, row)] for row in dict.fromkeys(_cells(review))] for review in reviews]
     content = {
         "title": title,
         "source": source,
         "aspects": aspects,
-        "reviews": [(review, marks(review), [[*filter(None, row)] for row in _cells(review)]) for review in reviews],
-        "opinions": sum(len(review.opinions) for review in reviews),
-        "polarities": [p for p in POLARITIES if any(p in aspect.polarities for aspect in aspects)],
+        "reviews": list(zip(reviews, marked, rows, strict=True)),
+        "opinions": sum(aspect.times for aspect in aspects),
+        "polarities": [p for p in POLARITIES if p in liked],
         "signs": SIGNS,
+        "quote": quote,
         "worded": any(said.aspect or said.opinion for review in reviews for said in review.opinions),
     }
     return fill("reviews.html.j2", content)
