@@ -23,7 +23,7 @@ from quire.core.config import Settings
 from quire.core.errors import BadInput, nearest
 from quire.core.random import rng
 from quire.text.absa.extraction import read_extraction
-from quire.text.audit import normalised
+from quire.text.audit import normalised, unseen
 from quire.text.conll import read_conll
 from quire.text.conllu import read_trees
 from quire.text.glue import TASKS as GLUE
@@ -41,8 +41,6 @@ LAYOUTS: dict[Task, tuple[str, ...]] = {
     "tree": ("conllu",),
 }
 """How the files of each task may be laid out; the first is meant where nothing is said."""
-REPEATED = 0.05
-"""The share of dev that may stand in train, and is then left out; of more, something went wrong."""
 
 
 class FileLayout(Settings):
@@ -155,7 +153,7 @@ def asked(layout: FileLayout, *, train: str, dev: str | None, test: str | None, 
         learnt, watched = parted(learnt, share=share, seed=seed + 1, where=train)
         notes: tuple[str, ...] = ()
     else:
-        watched, notes = _unseen(layout.read(dev), learnt, dev)
+        watched, notes = unseen(layout.read(dev), train=learnt, key=told, path=dev)
     labels = names(learnt)
     if layout.task == "label":
         _check_labels((*watched, *tried), labels)
@@ -185,19 +183,6 @@ def parted(problems: Sequence[Problem], *, share: float, seed: int, where: str) 
     held = [told(problem) in drawn for problem in problems]
     rest = [problem for problem, out in zip(problems, held, strict=True) if not out]
     return rest, [problem for problem, out in zip(problems, held, strict=True) if out]
-
-
-def _unseen(dev: Sequence[Problem], train: Sequence[Problem], path: str) -> tuple[list[Problem], tuple[str, ...]]:
-    """Dev without what also stands in train: what is chosen on it would have been learnt by heart."""
-    first = {told(problem): problem.where for problem in reversed(train)}
-    twice = [problem for problem in dev if told(problem) in first]
-    if len(twice) > REPEATED * len(dev):
-        raise BadInput(
-            f"{twice[0].where}: also stands in the training data ({first[told(twice[0])]}), and so do {len(twice)} of "
-            f"{len(dev)} in {path}: choosing on what was learnt by heart proves nothing; give other texts for dev"
-        )
-    notes = (f"{len(twice)} of {len(dev)} dev texts also stand in train and were left out of dev",) if twice else ()
-    return [problem for problem in dev if told(problem) not in first], notes
 
 
 def _check_labels(held_out: Sequence[Problem], labels: Sequence[str]) -> None:
