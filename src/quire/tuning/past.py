@@ -103,7 +103,9 @@ class Remembering(Over):
     def prepare(self, model: Model) -> Model:
         prepared = super().prepare(model)
         if PAST in prepared._modules:
-            raise BadInput(f"strategy.{self.name()}: one that remembers stands over another; a model has one memory")
+            raise BadInput(
+                f"strategy.{self.name()}: stands over another that remembers; a model has one memory, take one"
+            )
         prepared.add_module(PAST, Memory(prepared, self.size))
         return prepared
 
