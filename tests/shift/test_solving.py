@@ -16,6 +16,7 @@ from quire.export import export_lora, export_onnx
 from quire.finetune import Solved, solve
 from quire.paradigms.shift import FORMS
 from quire.predict import load, load_solver
+from quire.shift import compare_paradigms
 
 After = Callable[[int], dict[str, Any]]
 FILES: dict[Task, str] = {
@@ -129,6 +130,33 @@ def test_what_cannot_be_done_is_refused(person: Path, tmp_path: Path, changes: d
         )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+SHARED = [{"text": f"ada was in rome n{i}", "spans": [[0, 7, "PER"], [4, 10, "LOC"]]} for i in range(30)]
+
+
+def test_what_cannot_be_learnt_leaves_no_folder(person: Path, tmp_path: Path) -> None:
+    """So that the mended command may use the same name."""
+    (tmp_path / "names.jsonl").write_text("".join(json.dumps(row) + "\n" for row in SHARED), encoding="utf-8")
+    given: dict[str, Any] = {"base": str(person / "base"), "length": 48, "out": tmp_path / "run", "epochs": 1}
+    (tmp_path / "crf.yaml").write_text("label: {crf: true}")
+    told = (
+        r"paradigm label: can hold no training answer; the first, .*jsonl:\d+: the span of words 2 to 3 \(LOC\) shares"
+    )
+    with pytest.raises(BadInput, match=told):
+        solve(tmp_path / "names.jsonl", paradigm="seqlab", **given)
+    with pytest.raises(BadInput, match=told):
+        compare_paradigms(
+            ["seqlab", str(tmp_path / "crf.yaml")], train=tmp_path / "names.jsonl", **given, few=(4, None), seeds=1
+        )
+    with pytest.raises(BadInput, match=r"strategy.sda: stands over another that remembers"):
+        solve(person / "names.conll", paradigm="seqlab", **given, changes=("strategy={sda: {over: {ema: {}}}}",))
+    with pytest.raises(BadInput, match=r"strategy: compares logits of labels, and nothing here has a head"):
+        solve(person / "names.conll", paradigm="seq2aseq", **given, changes=("strategy=sda",))
+    with pytest.raises(BadInput, match=r"strategy: compares logits of labels, and nothing here has a head"):
+        solve(person / "reviews.csv", paradigm="mlm", **given, changes=("strategy=sda", "head_steps=1"))
+    assert not (tmp_path / "run").exists()
+    solve(person / "names.conll", paradigm="seqlab", **given)
 
 
 def test_a_word_of_several_pieces_fills_no_gap(person: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def solve(
             return parse(Solved, read_json(folder / RESULTS), where=str(folder / RESULTS))
         course = Course(read, Base.load(base), settings.how, progress, stop)
         asks = built(form.name, form.fields, read.facts, where=f"paradigm {form.name}")
-        course.begun(asks, course.base.files, seed=seed)  # what cannot be learnt is refused before anything stands
+        course.check(asks)
     for note in read.notes:
         progress.say(note)
     return _executed(settings, course, folder)

@@ -116,6 +116,18 @@ def drawn(asked: Asked, few: int, *, seed: int) -> tuple[Asked, Asked]:
     )
 
 
+def check(settings: ShiftSettings, course: Course, folder: Path) -> None:
+    """BadInput for what a run of any arm and draw would refuse, before anything stands."""
+    contests = [Contest(settings, course, folder, few) for few in settings.few]
+    for name in settings.paradigms:
+        draws = [
+            contest.course_of(name, seed).asked.train
+            for contest in contests
+            for seed in range(settings.seeds if contest.few else 1)
+        ]
+        contests[0].course_of(name, 0).check(contests[0].paradigm(name), draws=draws)
+
+
 def execute(settings: ShiftSettings, course: Course, folder: Path) -> list[Outcome]:
     """Do what is left; one outcome for each number of labels. Raises Stopped when a signal came."""
     for note in course.asked.notes:
