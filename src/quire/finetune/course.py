@@ -64,6 +64,8 @@ class Learnt:
     lost: Sequence[str]
     examples: float
     """That a problem makes, on the average."""
+    head: Cost
+    """What of the run's cost went into a head over the vocabulary, before anything else."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ class Course:
             seconds=cost.seconds + before.seconds, tokens=cost.tokens + before.tokens, steps=cost.steps + before.steps
         )
         found = self.score(self.asked.dev, tuned.answers(self.asked.dev))
-        return Learnt(tuned, Run(dev=found, cost=total, curve=curve_of(log, dev=dev)), lost, several)
+        return Learnt(tuned, Run(dev=found, cost=total, curve=curve_of(log, dev=dev)), lost, several, before)
 
     def _tuned(self, solver: Solver) -> Paradigm:
         """The paradigm with what it chooses on dev: a threshold, where it has one."""

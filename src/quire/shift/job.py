@@ -13,7 +13,7 @@ import numpy as np
 from quire.adapt.job import Outcome, home_of, reopened, written
 from quire.core.config import Settings, parse
 from quire.core.errors import Stopped
-from quire.core.results import Run
+from quire.core.results import Cost, Run
 from quire.finetune.course import Course
 from quire.paradigms import Paradigm
 from quire.paradigms.shift import built
@@ -37,6 +37,8 @@ class Trained(Settings):
     lost: tuple[str, ...] = ()
     examples: float = 1.0
     """Of a problem, on the average."""
+    head: Cost = Cost()
+    """What of the run's cost went into a head over the vocabulary that the base lacks."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Contest:
                 self.paradigm(name), seed=seed, folder=home, title=f"{name}, seed {seed}", updates=self.updates
             )
             learnt.solver.save(home / "model")
-            made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples)
+            made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples, head=learnt.head)
             write_whole(result, made.model_dump_json())
             shutil.rmtree(home / "checkpoints", ignore_errors=True)
         return parse(Trained, json.loads(result.read_text(encoding="utf-8")), where=str(result))
