@@ -29,7 +29,7 @@ from quire.text.conllu import read_trees
 from quire.text.glue import TASKS as GLUE
 from quire.text.glue import read_glue
 from quire.text.problems import Problem
-from quire.text.records import iter_labelled
+from quire.text.records import NoColumn, iter_labelled
 from quire.text.spans import read_spans
 from quire.text.squad import read_squad
 
@@ -66,7 +66,7 @@ class FileLayout(Settings):
         """The problems of a file; BadInput where one has no answer, unless nobody needs them."""
         problems = self._read(path, answered)
         if not problems:
-            raise BadInput(f"{path}: holds nothing to answer")
+            raise BadInput(f"{path}: holds nothing to answer; give a file with rows")
         if answered and (blank := [p.where for p in problems if p.answer is None and not p.accepted]):
             raise BadInput(f"{blank[0]}: no answer ({len(blank)} in all); fill it in or remove the row")
         return problems
@@ -97,8 +97,14 @@ class FileLayout(Settings):
 
     def _rows(self, path: str, answered: bool) -> Iterator[Problem]:
         columns = [self.text_column, *([self.pair_column] if self.pair_column else [])]
-        for where, texts, label in iter_labelled(path, columns, self.label_column if answered else None):
-            yield Problem(texts, _number(label, where) if self.task == "number" and label else label, where)
+        try:
+            for where, texts, label in iter_labelled(path, columns, self.label_column if answered else None):
+                yield Problem(texts, _number(label, where) if self.task == "number" and label else label, where)
+        except NoColumn as error:
+            if self.name is not None:
+                raise
+            others = ("spans",) if path.endswith(".jsonl") else tuple(GLUE)
+            raise BadInput(f"{error} (or it is laid out otherwise: give --layout {', '.join(others)})") from None
 
 
 def _number(text: str, where: str) -> float:

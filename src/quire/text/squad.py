@@ -67,7 +67,7 @@ def read_squad(path: str | Path) -> list[Problem]:
             accepted = () if asked.is_impossible else tuple(given.text for given in asked.answers or ())
             problems.append(Problem((asked.question, paragraph.context), answer, where, words, accepted))
     if not problems:
-        raise BadInput(f"{path}: holds no questions")
+        raise BadInput(f"{path}: holds no questions; they stand under data, paragraphs, qas")
     if told := [f"{count} {what}" for what, count in counts.items()]:
         warnings.warn(f"{path}: of {len(problems)} questions {', '.join(told)}", Ignored, stacklevel=2)
     return problems
