@@ -59,6 +59,24 @@ def test_a_test_text_that_was_trained_on_is_announced(files: Path, tmp_path: Pat
     assert any("1 of 2 test texts" in line and "clean score" in line for line in warnings(leaky))
 
 
+def test_a_dev_set_that_repeats_training_text_is_refused_and_a_few_are_left_out(files: Path, tmp_path: Path) -> None:
+    train, dev = files / "reviews.csv", tmp_path / "dev.csv"
+    with pytest.raises(BadInput, match=r"csv:2: also stands in the training data .*, and so do 80 of 80 in .*; give"):
+        read(files, dev=train, test=train)
+    header, *rows = train.read_text(encoding="utf-8").splitlines()
+    for repeated, left in ((2, 38), (3, None)):
+        own = [row.upper().replace(",GOOD", ",good").replace(",BAD", ",bad") for row in rows[:repeated]]
+        new = [f"unheard of {number},{'good' if number % 2 else 'bad'}" for number in range(40 - repeated)]
+        dev.write_text("\n".join([header, *own, *new]) + "\n", encoding="utf-8")
+        if left is None:
+            with pytest.raises(BadInput, match=r"dev.csv:2: .* and so do 3 of 40 in "):
+                read(files, dev=dev, test=train)
+        else:
+            task = read(files, dev=dev, test=train)
+            assert len(task.dev.records) == left
+            assert "2 of 40 dev texts also stand in train and were left out of dev" in [*warnings(task)]
+
+
 def test_a_label_that_training_lacks_is_refused_with_the_nearest(files: Path, tmp_path: Path) -> None:
     test = tmp_path / "test.csv"
     test.write_text("text,label\nnice thing,goood\n", encoding="utf-8")

@@ -63,6 +63,19 @@ def test_a_budget_of_tokens_is_the_same_for_all(person: Path, tmp_path: Path) ->
     assert found.study.arms[0].cost[0].steps > 1.5 * found.study.arms[1].cost[0].steps
 
 
+def test_what_a_head_over_the_vocabulary_takes_is_told_on_top(person: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"budget": "12steps", "changes": ("head_steps=20",)}
+    [found] = run(person, tmp_path / "run", "reviews.csv", "class", "mlm", **given)
+    plain, taught = (found.study.arm(name) for name in ("class", "mlm"))
+    assert plain.how == "12 updates of 8 problems; rate 0.01."
+    assert taught.how.startswith("12 updates of 8 problems; on top a head over the vocabulary, which the base lacks")
+    assert taught.how.endswith("once for all seeds, 20 updates; rate 0.01.")
+    assert [arm.cost[0].steps for arm in (plain, taught)] == [12, 12 + 20 // 2], "each seed bears its half"
+    assert "; on top, for mlm, a head over the vocabulary" in found.study.budget
+    [bare] = run(person, tmp_path / "bare", "reviews.csv", "class", "mrc", budget="12steps", seeds=1)
+    assert bare.study.budget.endswith(", on all problems")
+
+
 def test_a_few_labels_are_drawn_anew_for_each_seed(person: Path, tmp_path: Path) -> None:
     found = run(person, tmp_path / "run", "reviews.csv", "class", "matching", few=(4, None), seeds=3)
     assert [one.report.parent.name for one in found] == ["labels-4", "labels-all"]

@@ -14,8 +14,11 @@ from quire.core.answers import Task
 from quire.core.errors import BadInput, Stopped
 from quire.export import export_lora, export_onnx
 from quire.finetune import Solved, solve
+from quire.finetune.solving import task_told
 from quire.paradigms.shift import FORMS
 from quire.predict import load, load_solver
+from quire.shift import compare_paradigms
+from quire.text.conll import read_conll
 
 After = Callable[[int], dict[str, Any]]
 FILES: dict[Task, str] = {
@@ -134,6 +137,62 @@ def test_what_cannot_be_done_is_refused(person: Path, tmp_path: Path, changes: d
         )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+SHARED = [{"text": f"ada was in rome n{i}", "spans": [[0, 7, "PER"], [4, 10, "LOC"]]} for i in range(30)]
+
+
+def test_what_cannot_be_learnt_leaves_no_folder(person: Path, tmp_path: Path) -> None:
+    """So that the mended command may use the same name."""
+    (tmp_path / "names.jsonl").write_text("".join(json.dumps(row) + "\n" for row in SHARED), encoding="utf-8")
+    given: dict[str, Any] = {"base": str(person / "base"), "length": 48, "out": tmp_path / "run", "epochs": 1}
+    (tmp_path / "crf.yaml").write_text("label: {crf: true}")
+    told = (
+        r"paradigm label: can hold no training answer; the first, .*jsonl:\d+: the span of words 2 to 3 \(LOC\) shares"
+    )
+    with pytest.raises(BadInput, match=told):
+        solve(tmp_path / "names.jsonl", paradigm="seqlab", **given)
+    with pytest.raises(BadInput, match=told):
+        compare_paradigms(
+            ["seqlab", str(tmp_path / "crf.yaml")], train=tmp_path / "names.jsonl", **given, few=(4, None), seeds=1
+        )
+    with pytest.raises(BadInput, match=r"strategy.sda: stands over another that remembers"):
+        solve(person / "names.conll", paradigm="seqlab", **given, changes=("strategy={sda: {over: {ema: {}}}}",))
+    with pytest.raises(BadInput, match=r"strategy: compares logits of labels, and nothing here has a head"):
+        solve(person / "names.conll", paradigm="seq2aseq", **given, changes=("strategy=sda",))
+    with pytest.raises(BadInput, match=r"strategy: compares logits of labels, and nothing here has a head"):
+        solve(person / "reviews.csv", paradigm="mlm", **given, changes=("strategy=sda", "head_steps=1"))
+    assert not (tmp_path / "run").exists()
+    solve(person / "names.conll", paradigm="seqlab", **given)
+
+
+def spans_of(person: Path) -> list[str]:
+    """names.conll as JSONL."""
+    rows = [
+        {"text": problem.texts[0], "spans": problem.told(problem.answer)}
+        for problem in read_conll(person / "names.conll")
+        if problem.answer is not None
+    ]
+    return [json.dumps(row) + "\n" for row in rows]
+
+
+def test_a_jsonl_of_spans_is_told_by_its_first_line(person: Path, tmp_path: Path) -> None:
+    path, table = tmp_path / "names.jsonl", tmp_path / "reviews.jsonl"
+    path.write_text("\n" + "".join(spans_of(person)), encoding="utf-8")
+    table.write_text('{"text": "a", "spans": [[0, 1, "x"]], "label": "b"}\n', encoding="utf-8")
+    for name, task in (("mrc", "spans"), ("seq2seq", "spans"), ("own.yaml", "spans"), ("class", "label")):
+        assert task_told(str(path), name, None, None) == task
+        assert task_told(str(table), name, None, None) == "label"
+        assert task_told(str(tmp_path / "none.jsonl"), name, None, None) == "label"
+    assert task_told(str(table), "seq2aseq", None, None) == "spans", "which takes no labels"
+    given: dict[str, Any] = {"base": str(person / "base"), "length": 48, "epochs": 1}
+    solved = solve(path, paradigm="mrc", out=tmp_path / "run", **given)
+    assert (solved.task, sum(solved.problems.values())) == ("spans", 80)
+    with pytest.raises(BadInput, match=r"no column 'label'; known: spans, text \(or it .* give --layout spans\)"):
+        solve(path, paradigm="class", out=tmp_path / "class", **given)
+    with pytest.raises(BadInput, match=r"--budget 1m: give updates or tokens") as error:  # not: no form for a label
+        compare_paradigms(["mrc", "seqlab"], train=path, out=tmp_path / "class", budget="1m", **given)
+    assert "\n" not in str(error.value)
 
 
 def test_a_word_of_several_pieces_fills_no_gap(person: Path, tmp_path: Path) -> None:

@@ -187,6 +187,32 @@ def test_what_cannot_be_compared_is_refused(names: list[str], message: str, pers
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("sda: {over: {self_ensemble: {}}}", "strategy odd: strategy.sda: stands over another that remembers"),
+        ("vote: {over: {sda: {over: {ema: {}}}}}", "strategy odd: strategy.sda: stands over another that remembers"),
+        ("further: {steps: 4}", r"strategy odd: .*tokens"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused_before_anything_is_trained(
+    written: str, message: str, person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd.yaml").write_text(written)
+    monkeypatch.setattr("quire.adapt.bench.fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("quire.pretrain.material.LEAST_TOKENS", 10**6)
+    with pytest.raises(BadInput, match=message) as error:
+        run(person, tmp_path / "run", "full", str(tmp_path / "odd.yaml"))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dev_set_that_is_the_training_set_is_refused(person: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"also stands in the training data .* give other texts for dev"):
+        run(person, tmp_path / "run", "full", "head", dev=person / "reviews.csv", test=person / "reviews.csv")
+    assert not (tmp_path / "run").exists()
+
+
 def test_rates_are_for_all_or_arm_by_arm() -> None:
     assert rates_of("1e-4,3e-4") == {OTHERS: (1e-4, 3e-4)}
     assert rates_of(None) == {}

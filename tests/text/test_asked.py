@@ -80,6 +80,16 @@ def test_files_tell_their_layout(tmp_path: Path, task: Task, file: str, text: st
     assert json.dumps(problem.told(problem.answer))
 
 
+def test_a_table_without_the_columns_may_be_of_another_layout(tmp_path: Path) -> None:
+    path = tmp_path / "dev.tsv"
+    path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"no column 'text'; .* \(or it is laid out otherwise: give --layout .*, rte,"):
+        FileLayout(task="label").read(str(path))
+    with pytest.raises(BadInput, match=r"no column 'text'; known: index, label, sentence1, sentence2$"):
+        FileLayout(task="label", name="table").read(str(path))
+    assert FileLayout(task="label", name="rte").read(str(path))
+
+
 def test_every_task_has_a_layout_and_every_layout_is_read() -> None:
     for task, layouts in LAYOUTS.items():
         for name in layouts:
@@ -102,7 +112,7 @@ def test_names_are_what_answers_are_made_of() -> None:
         (["a,1", "b,nan"], "number", r"x.csv:3: the answer is no number but 'nan'"),
         (["a,good", "b,"], "label", r"x.csv:3: no answer \(1 in all\); fill it in or remove the row"),
         (["a,good", ",bad"], "label", r"x.csv:3, column 'text': empty text"),
-        ([], "label", r"x.csv: holds nothing to answer"),
+        ([], "label", r"x.csv: holds nothing to answer; give a file with rows"),
     ],
 )
 def test_rows_that_say_nothing_are_refused(tmp_path: Path, rows: list[str], task: Task, message: str) -> None:

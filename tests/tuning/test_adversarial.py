@@ -18,6 +18,7 @@ from quire.paradigms.structure import Parse
 from quire.train.loop import fit
 from quire.tuning import Strategy
 from quire.tuning.adversarial import Change, Fgm, Freelb, Pgd
+from quire.tuning.past import memory_of
 from quire.tuning.smart import Near, Smart, Smooth, divergence
 
 WAYS = [Fgm(), Pgd(), Freelb(), Smart()]
@@ -49,6 +50,13 @@ def test_one_pass_from_no_change_has_the_clean_gradients(labelled: Labelled, bat
     found = after(Freelb(steps=1, start=0), model, batch)
     assert found.keys() == clean.keys()
     assert all(torch.equal(found[name], g) for name, g in clean.items())
+
+
+def test_freelb_learns_the_mean_of_its_steps(labelled: Labelled, batch: Packed) -> None:
+    model, _ = labelled(Fgm(), dropout=0.0)
+    clean = plain(model, batch)
+    for name, g in after(Freelb(steps=3, rate=1e-30, start=0), model, batch).items():
+        torch.testing.assert_close(g, clean[name], rtol=1e-4, atol=1e-7)
 
 
 def test_a_change_without_size_doubles_them(labelled: Labelled, batch: Packed) -> None:
@@ -169,6 +177,36 @@ def test_smart_finds_the_change_that_moves_the_answer_and_learns_to_resist_it(
     assert found.item() > max(noise) > 0
     found.backward()  # type: ignore[no-untyped-call]
     assert any(g.any() for g in gradients(model).values())
+
+
+def test_smart_has_the_same_dropout_beside_the_change(labelled: Labelled, batch: Packed) -> None:
+    """Else D is that of two dropouts, whatever the change: without one nothing is left of it."""
+    model, _ = labelled(Smart(), dropout=0.5)
+    model.train()
+    torch.manual_seed(0)
+    step = Step(model, batch)
+    assert Smooth(slot="smooth", noise=1e-30, rate=1e-30).loss(step) == 0
+    assert divergence(step.logits("classify"), step.view(batch).logits("classify")) > 1e-5
+    seen: list[Tensor] = []
+    handle = model.table.register_forward_hook(lambda *_: seen.append(torch.get_rng_state()))
+    Smooth(slot="smooth").loss(step)
+    handle.remove()
+    assert len(seen) == 3, "the clean pass, the one whose gradient is climbed, and the one that is learnt from"
+    assert all(torch.equal(state, seen[0]) for state in seen)
+
+
+def test_the_past_of_smart_has_momentum(labelled: Labelled) -> None:
+    model, _ = labelled(Smart(), dropout=0.0)
+    strategy = Smart(decay=0.9)
+    strategy.prepare(model)
+    bias = model.get_parameter("heads.classify.out.bias")
+    expected = bias.detach().clone()
+    for t in range(4):
+        with torch.no_grad():
+            bias.add_(torch.tensor([1.0, -1.0]))
+        strategy.after_step(model, t)
+        expected = 0.9 * expected + 0.1 * bias.detach() if t else bias.detach().clone()
+    torch.testing.assert_close(memory_of(model).mean()["heads.classify.out.bias"], expected)
 
 
 def test_smart_stays_near_its_past(labelled: Labelled, batch: Packed) -> None:

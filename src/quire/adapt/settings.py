@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from quire.core.config import Settings
 from quire.core.errors import BadInput
 from quire.core.results import Metric
 from quire.recipe import Recipe
+from quire.text.rows import Source, sha256
 
 Unit: TypeAlias = Literal["seconds", "steps", "tokens", "flops"]
 _UNITS: dict[str, tuple[Unit, float]] = {
@@ -109,3 +111,13 @@ class AdaptSettings(Trials):
         if self.recipe.finetune is None:
             raise ValueError("the recipe has no `finetune` section, which `quire adapt` needs")
         return self
+
+
+def described(source: Source) -> str:
+    """A source as the recipe names it."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
+
+
+def fingerprint(source: Source) -> str:
+    """sha256 of a file, "" for a stream or a data set in memory."""
+    return sha256(source) if isinstance(source, str | Path) and str(source) != "-" else ""

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from quire.adapt.settings import AdaptSettings, Inputs
+from quire.adapt.settings import AdaptSettings, Inputs, described, fingerprint
 from quire.core.config import parse, read_yaml
 from quire.core.errors import BadInput
 from quire.core.results import DataFacts, SplitFacts
-from quire.text.audit import Audit, Banned, audit
+from quire.text.audit import Audit, Banned, audit, normalised, unseen
 from quire.text.joined import Pair, parts
 from quire.text.records import Record, check_labels, iter_texts, read_records, rereadable
-from quire.text.rows import Source, sha256
+from quire.text.rows import Source
 from quire.text.split import few, split
 from quire.train.folder import IDENTITY, RECIPE
 from quire.train.safe import read_json
@@ -66,6 +66,8 @@ class Task:
     audit: Audit
     corpus: tuple[Source, ...]
     text_column: str
+    notes: tuple[str, ...] = ()
+    """What was left out."""
 
     @property
     def pairs(self) -> bool:
@@ -174,7 +176,10 @@ def held_out(run: Path) -> Part:
 
 
 def read_task(settings: AdaptSettings, given: Given) -> Task:
-    """Read and check the splits that are `given`, and draw those that are not from train."""
+    """Read and check the splits that are `given`, and draw those that are not from train.
+
+    Dev texts that also stand in train are left out of a dev that is given; BadInput for many.
+    """
     inputs, sources = settings.inputs, given.labelled
 
     def read(name: str, source: Source) -> Part:
@@ -188,11 +193,15 @@ def read_task(settings: AdaptSettings, given: Given) -> Task:
     dev = read("dev", sources["dev"]) if "dev" in sources else None
     if test is None:
         train, test = _parted(train, "test", settings.test_share, settings.seed)
+    notes: tuple[str, ...] = ()
     if dev is None:
         train, dev = _parted(train, "dev", settings.dev_share, settings.seed + 1)
+    else:
+        kept, notes = unseen(dev.records, train=train.records, key=lambda r: normalised(r.text), path=dev.origin)
+        dev = replace(dev, records=tuple(kept))
     labels = check_labels(train.records, held_out=chain(dev.records, test.records))
     found = audit(train.records, dev=dev.records, test=test.records)
-    return Task(labels, train, dev, test, found, given.corpus, inputs.text_column)
+    return Task(labels, train, dev, test, found, given.corpus, inputs.text_column, notes)
 
 
 def _parted(part: Part, name: str, share: float, seed: int) -> tuple[Part, Part]:
@@ -220,6 +229,7 @@ def facts(task: Task, *notes: str) -> DataFacts:
 
 def warnings(task: Task) -> Iterable[str]:
     """What a person should know before the scores, a line each."""
+    yield from task.notes
     if task.audit.leaks:
         yield (
             f"{len(task.audit.leaks)} of {len(task.test.records)} test texts also stand in train or dev "
@@ -228,16 +238,6 @@ def warnings(task: Task) -> Iterable[str]:
     if task.audit.conflicts:
         first = task.audit.conflicts[0]
         yield f"{len(task.audit.conflicts)} texts have more than one label (the first: {', '.join(first.places[:2])})"
-
-
-def described(source: Source) -> str:
-    """A source as the recipe names it."""
-    return str(source) if isinstance(source, str | Path) else type(source).__name__
-
-
-def fingerprint(source: Source) -> str:
-    """sha256 of a file, "" for a stream or a data set in memory."""
-    return sha256(source) if isinstance(source, str | Path) and str(source) != "-" else ""
 
 
 def with_labels(task: Task, per_class: int | None, *, seed: int) -> Task:

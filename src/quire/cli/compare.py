@@ -68,7 +68,9 @@ def compare(
             help="Of strategies and paradigms: rates to choose from on dev, 1e-4,3e-4, or full=1e-4,lora=5e-4/1e-3."
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Of paradigms: passes over the problems, without a budget.")] = 3,
+    epochs: Annotated[
+        int, typer.Option(help="Of paradigms, without a budget: passes over the problems, and 100 updates at least.")
+    ] = 3,
     layout: Annotated[
         str | None, typer.Option(help="Of paradigms: table, conll, spans, reviews, squad, conllu, or a GLUE task.")
     ] = None,
@@ -89,7 +91,7 @@ def compare(
         str | None,
         typer.Option(
             help="Of each arm and seed: to pre-train 2mtokens (else 1mtokens), 50tflops (forward and backward) or 10m; "
-            "of paradigms 200ktokens or 500steps (else --epochs)."
+            "of paradigms 200ktokens or 500steps (else --epochs), and what a lacking head over the vocabulary takes."
         ),
     ] = None,
     labels: Annotated[str, typer.Option(help="Labels a class to learn from, a study each: 50,all.")] = "all",

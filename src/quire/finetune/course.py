@@ -64,6 +64,8 @@ class Learnt:
     lost: Sequence[str]
     examples: float
     """That a problem makes, on the average."""
+    head: Cost
+    """What of the run's cost went into a head over the vocabulary, before anything else."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,16 @@ class Course:
         parts = planned([paradigm], files.backbone, world)
         return self.solver(paradigm, started(files, parts, seed=seed))
 
+    def check(self, paradigm: Paradigm, *, draws: Sequence[Sequence[Problem]] = ()) -> None:
+        """BadInput for whatever `learn` would refuse, before anything stands: of all training problems, or of draws."""
+        solver = self.begun(paradigm, self.base.files, seed=0)
+        examples: list[Example] = []
+        for problems in draws or [self.asked.train]:  # most often the first can be held
+            examples = next((made for p in problems if (made := solver.examples([p])[0])), [])
+            examples = examples or _learnable(solver, problems)[0]
+        plan = TrainPlan(steps=1, batch=1, lr=1e-5, warmup=0)
+        fit(solver.model, Job(Fixed(examples, "tried"), (paradigm,), solver.world, plan, self.how.strategy))
+
     @property
     def epochs(self) -> int:
         """Updates in the epochs of this course: a paradigm with several examples of a problem makes no more."""
@@ -143,9 +155,7 @@ class Course:
         """
         files, before = self._with_heads(paradigm, self.commons.folder if self.commons else folder / "heads", title)
         solver = self.begun(paradigm, files, seed=seed)
-        examples, lost = solver.examples(self.asked.train)
-        if not examples:
-            raise BadInput(f"{paradigm.name()}: can hold no training answer; the first, {lost[0]}; take another")
+        examples, lost = _learnable(solver, self.asked.train)
         several = len(examples) / (len(self.asked.train) - len(lost))
         batch = max(round(self.how.train.batch * several), 1)
         plan = self.how.train.model_copy(update={"steps": self.epochs, "batch": batch})
@@ -171,7 +181,7 @@ class Course:
             seconds=cost.seconds + before.seconds, tokens=cost.tokens + before.tokens, steps=cost.steps + before.steps
         )
         found = self.score(self.asked.dev, tuned.answers(self.asked.dev))
-        return Learnt(tuned, Run(dev=found, cost=total, curve=curve_of(log, dev=dev)), lost, several)
+        return Learnt(tuned, Run(dev=found, cost=total, curve=curve_of(log, dev=dev)), lost, several, before)
 
     def _tuned(self, solver: Solver) -> Paradigm:
         """The paradigm with what it chooses on dev: a threshold, where it has one."""
@@ -210,3 +220,12 @@ class Course:
         vocab, room = self.base.tokenizer.vocab, self.how.length - 2
         found = [passage for item in items(self._read, self.base.tokenizer) for passage in item.passages]
         return [Example.of(vocab, passage[:room]) for passage in found if len(passage)]
+
+
+def _learnable(solver: Solver, problems: Sequence[Problem]) -> tuple[list[Example], list[str]]:
+    """What is learnt from, and what cannot be; BadInput where nothing can."""
+    examples, lost = solver.examples(problems)
+    if not examples:
+        form = solver.paradigm.name()
+        raise BadInput(f"paradigm {form}: can hold no training answer; the first, {lost[0]}; take another paradigm")
+    return examples, lost

@@ -14,10 +14,11 @@ from quire.core.answers import Answer, Task
 from quire.core.config import Settings, override, parse, write_yaml
 from quire.finetune.course import Course, How
 from quire.marking import figures
-from quire.paradigms.shift import built, named
+from quire.paradigms.shift import FORMS, built, named
 from quire.text.asked import LAYOUTS, Asked, FileLayout, asked
 from quire.text.cut import Cut
 from quire.text.problems import Problem
+from quire.text.spans import holds_spans
 from quire.train.folder import prepared
 from quire.train.progress import Progress, Silent
 from quire.train.safe import read_json, write_whole
@@ -74,14 +75,19 @@ class Solved(Settings):
 
 
 def task_told(train: str, given: str, task: Task | None, layout: str | None) -> Task:
-    """What is asked for: as it is said, or as the layout, the paradigm's own name or the file's name tells."""
+    """What is asked for: as it is said, or as the layout, the file's name, the paradigm's own name or the first line of
+    a JSONL tells, where the paradigm may ask for spans."""
     if task is not None:
         return task
     if layout is not None and (found := [t for t, known in LAYOUTS.items() if layout in known]):
         return "number" if layout == "sts-b" else found[0]
-    told = ENDINGS.get(Path(train).suffix.lower())
-    by_name: Mapping[str, Task] = {"label": "spans", "regress": "number", "seqlab": "spans", "nest": "spans"}
-    return told or by_name.get(given, "label")
+    ending = Path(train).suffix.lower()
+    of_spans: Mapping[str, Task] = dict.fromkeys(("label", "nest", "seqlab", "seq2aseq"), "spans")
+    by_name: Mapping[str, Task] = {**of_spans, "regress": "number"}
+    if told := ENDINGS.get(ending) or by_name.get(given):
+        return told
+    spans = ending == ".jsonl" and "spans" in FORMS.get(given, ("spans",)) and holds_spans(train)
+    return "spans" if spans else "label"
 
 
 def how(
@@ -159,7 +165,7 @@ def solve(
             return parse(Solved, read_json(folder / RESULTS), where=str(folder / RESULTS))
         course = Course(read, Base.load(base), settings.how, progress, stop)
         asks = built(form.name, form.fields, read.facts, where=f"paradigm {form.name}")
-        course.begun(asks, course.base.files, seed=seed)  # what cannot be learnt is refused before anything stands
+        course.check(asks)
     for note in read.notes:
         progress.say(note)
     return _executed(settings, course, folder)

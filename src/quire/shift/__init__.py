@@ -16,7 +16,7 @@ from quire.core.results import Measure
 from quire.finetune.course import Commons, Course
 from quire.finetune.solving import how, task_told
 from quire.marking import DECIDABLE
-from quire.shift.job import COMMONS, Contest, execute
+from quire.shift.job import COMMONS, check, execute
 from quire.shift.settings import ShiftSettings, chosen
 from quire.text.asked import asked
 from quire.text.cut import Cut
@@ -97,9 +97,7 @@ def compare_paradigms(
         commons = Commons(read, folder / COMMONS, runs=seeds)
         told = progress or Silent()
         course = Course(read, Base.load(base), settings.how, told, stop, track, commons, metric=measure)
-        for name in settings.paradigms:  # what cannot be learnt is refused before anything stands
-            contest = Contest(settings, course, folder, None)
-            contest.course_of(name, 0).begun(contest.paradigm(name), course.base.files, seed=0)
+        check(settings, course, folder)
     return execute(settings, course, folder)
 
 

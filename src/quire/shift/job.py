@@ -13,7 +13,7 @@ import numpy as np
 from quire.adapt.job import Outcome, home_of, reopened, written
 from quire.core.config import Settings, parse
 from quire.core.errors import Stopped
-from quire.core.results import Run
+from quire.core.results import Cost, Run
 from quire.finetune.course import Course
 from quire.paradigms import Paradigm
 from quire.paradigms.shift import built
@@ -37,6 +37,8 @@ class Trained(Settings):
     lost: tuple[str, ...] = ()
     examples: float = 1.0
     """Of a problem, on the average."""
+    head: Cost = Cost()
+    """What of the run's cost went into a head over the vocabulary that the base lacks."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Contest:
                 self.paradigm(name), seed=seed, folder=home, title=f"{name}, seed {seed}", updates=self.updates
             )
             learnt.solver.save(home / "model")
-            made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples)
+            made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples, head=learnt.head)
             write_whole(result, made.model_dump_json())
             shutil.rmtree(home / "checkpoints", ignore_errors=True)
         return parse(Trained, json.loads(result.read_text(encoding="utf-8")), where=str(result))
@@ -114,6 +116,18 @@ def drawn(asked: Asked, few: int, *, seed: int) -> tuple[Asked, Asked]:
         replace(asked, train=[asked.train[int(row.where)] for row in train]),
         replace(asked, train=[asked.train[int(row.where)] for row in dev]),
     )
+
+
+def check(settings: ShiftSettings, course: Course, folder: Path) -> None:
+    """BadInput for what a run of any arm and draw would refuse, before anything stands."""
+    contests = [Contest(settings, course, folder, few) for few in settings.few]
+    for name in settings.paradigms:
+        draws = [
+            contest.course_of(name, seed).asked.train
+            for contest in contests
+            for seed in range(settings.seeds if contest.few else 1)
+        ]
+        contests[0].course_of(name, 0).check(contests[0].paradigm(name), draws=draws)
 
 
 def execute(settings: ShiftSettings, course: Course, folder: Path) -> list[Outcome]:

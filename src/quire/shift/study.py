@@ -12,16 +12,19 @@ import torch
 from quire.adapt.measure import latencies, size_on_disk
 from quire.adapt.study import environment
 from quire.core.errors import Stopped
-from quire.core.results import RIGHT, Arm, DataFacts, SplitFacts, Study
+from quire.core.results import RIGHT, Arm, Cost, DataFacts, SplitFacts, Study
 from quire.marking import marks
 from quire.predict import load_solver
 from quire.predict.solver import Solver
-from quire.shift.settings import ShiftSettings
+from quire.shift.settings import LEAST, ShiftSettings
 from quire.text.asked import Asked
 from quire.text.problems import Problem
 
 if TYPE_CHECKING:
     from quire.shift.job import Contest, Trained
+
+
+TAUGHT = "a head over the vocabulary, which the base lacks, learns from the training texts first, once for all seeds"
 
 
 def gathered(
@@ -48,7 +51,7 @@ def gathered(
         metric=settings.metric,
         arms=tuple(arms),
         selected=selected,
-        budget=_budget(settings, contest.few),
+        budget=_budget(settings, contest.few, [name for name, made in runs.items() if made[0].head != Cost()]),
         data=_facts(asked, contest.few),
         environment=environment(settings.seed),
         seconds=contest.course.elapsed(),
@@ -70,10 +73,12 @@ def _measured(contest: Contest, name: str, made: Sequence[Trained], rate: float,
     form, lost = settings.paradigms[name], made[best].lost
     several = f", {made[best].examples:.3g} examples of each" if made[best].examples > 1 else ""
     notes = (f"{len(lost)} training answers have no form in it; the first: {lost[0]}.",) if lost else ()
+    steps = made[best].run.cost.steps - made[best].head.steps
+    on_top = f"; on top {TAUGHT}, {settings.learnt(name).head_steps:,} updates" if made[best].head != Cost() else ""
     return Arm(
         name=name,
         title=form.name if name == form.name else f"{name} ({form.name})",
-        how=f"{made[best].run.cost.steps:,} updates of {settings.how.train.batch} problems{several}; rate {rate:g}.",
+        how=f"{steps:,} updates of {settings.how.train.batch} problems{several}{on_top}; rate {rate:g}.",
         seeds=tuple(range(len(made))),
         dev=tuple(one.run.dev for one in made),
         parameters=solvers[best].model.parameter_count(),
@@ -88,10 +93,12 @@ def _measured(contest: Contest, name: str, made: Sequence[Trained], rate: float,
     )
 
 
-def _budget(settings: ShiftSettings, few: int | None) -> str:
-    spent = f"{settings.how.epochs} epochs of the problems" if settings.budget is None else str(settings.budget)
+def _budget(settings: ShiftSettings, few: int | None, taught: Sequence[str]) -> str:
+    epochs = f"{settings.how.epochs} epochs of the problems and {LEAST} updates at least"
+    spent = epochs if settings.budget is None else str(settings.budget)
     drawn = "on all problems" if few is None else f"on {few} a class, drawn anew for each seed with a dev set as large"
-    return f"{spent}, {drawn}"
+    on_top = f"; on top, for {', '.join(taught)}, {TAUGHT}" if taught else ""
+    return f"{spent}, {drawn}{on_top}"
 
 
 def _facts(asked: Asked, few: int | None) -> DataFacts:

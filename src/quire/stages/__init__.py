@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quire.adapt.bench import Bench
-from quire.adapt.settings import Budget
-from quire.adapt.task import fingerprint, with_labels
+from quire.adapt.settings import Budget, fingerprint
+from quire.adapt.task import with_labels
 from quire.core.config import parse, write_yaml
 from quire.core.results import Metric
 from quire.multitask.job import Shared, reopened

@@ -13,7 +13,7 @@ from quire.core.config import parse, write_yaml
 from quire.core.errors import BadInput
 from quire.core.results import Metric
 from quire.recipe import load
-from quire.strategies.job import execute
+from quire.strategies.job import Tuning, execute
 from quire.strategies.settings import StrategySettings, chosen
 from quire.text.rows import Source
 from quire.train.folder import prepared
@@ -82,5 +82,7 @@ def compare_strategies(
             return [reopened(home) for home in homes]
         stop = StopRequest() if stop is None else stop
         bench = Bench(first, read, folder, progress or Silent(), stop, track=track)
-        _ = bench.material.files  # a base that cannot be opened, or is too short, is refused before anything stands
+        _ = bench.material.files  # a base that cannot be opened, or is too short, is refused before anything stands,
+        for name in settings.strategies:  # and so is what cannot be prepared on it
+            Tuning(name, settings, bench).check()
     return execute(settings, bench)

@@ -29,6 +29,9 @@ class Compound(Component):
         """How many networks learn labels."""
         return 1
 
+    def check(self, tuning: Tuning) -> None:
+        """BadInput for what a stage of its own cannot begin with, before anything is trained."""
+
     @abstractmethod
     def learnt(self, tuning: Tuning, *, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
         """What `Tuning.fitted` gives, one time or several, made into one predictor."""

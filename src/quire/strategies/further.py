@@ -25,6 +25,10 @@ class Further(Compound):
     steps: Size = 300
     """Updates on text."""
 
+    def check(self, tuning: Tuning) -> None:
+        material = tuning.bench.material
+        material.model(material.job(steps=self.steps, seed=tuning.settings.seed))
+
     def learnt(self, tuning: Tuning, *, rate: float, seed: int, home: Path) -> tuple[Predictor, Run]:
         bench, place = tuning.bench, tuning.stage
         title = f"{tuning.name}: going on with the training texts"

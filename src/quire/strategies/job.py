@@ -14,6 +14,7 @@ from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
 from quire.adapt.task import warnings, with_labels
+from quire.core.errors import BadInput
 from quire.core.example import World
 from quire.core.results import Run
 from quire.predict import Predictor
@@ -118,6 +119,15 @@ class Tuning:
         title = f"{self.name}, rate {rate:g}, seed {seed}"
         start = files or bench.material.files
         return bench.fit_network(start, steps=self.steps, seed=seed, folder=home, title=title, drawn=drawn)
+
+    def check(self) -> None:
+        """BadInput, with the arm's name, where it cannot be prepared on this base."""
+        try:
+            self.trainable()
+            if self.compound:
+                self.compound.check(self)
+        except BadInput as error:
+            raise BadInput(f"strategy {self.name}: {error}") from error
 
     def trainable(self) -> int:
         """How many numbers learn labels by the end, in all members together."""

@@ -23,13 +23,13 @@ from quire.core.config import Settings
 from quire.core.errors import BadInput, nearest
 from quire.core.random import rng
 from quire.text.absa.extraction import read_extraction
-from quire.text.audit import normalised
+from quire.text.audit import normalised, unseen
 from quire.text.conll import read_conll
 from quire.text.conllu import read_trees
 from quire.text.glue import TASKS as GLUE
 from quire.text.glue import read_glue
 from quire.text.problems import Problem
-from quire.text.records import iter_labelled
+from quire.text.records import NoColumn, iter_labelled
 from quire.text.spans import read_spans
 from quire.text.squad import read_squad
 
@@ -41,8 +41,6 @@ LAYOUTS: dict[Task, tuple[str, ...]] = {
     "tree": ("conllu",),
 }
 """How the files of each task may be laid out; the first is meant where nothing is said."""
-REPEATED = 0.05
-"""The share of dev that may stand in train, and is then left out; of more, something went wrong."""
 
 
 class FileLayout(Settings):
@@ -68,7 +66,7 @@ class FileLayout(Settings):
         """The problems of a file; BadInput where one has no answer, unless nobody needs them."""
         problems = self._read(path, answered)
         if not problems:
-            raise BadInput(f"{path}: holds nothing to answer")
+            raise BadInput(f"{path}: holds nothing to answer; give a file with rows")
         if answered and (blank := [p.where for p in problems if p.answer is None and not p.accepted]):
             raise BadInput(f"{blank[0]}: no answer ({len(blank)} in all); fill it in or remove the row")
         return problems
@@ -99,8 +97,14 @@ class FileLayout(Settings):
 
     def _rows(self, path: str, answered: bool) -> Iterator[Problem]:
         columns = [self.text_column, *([self.pair_column] if self.pair_column else [])]
-        for where, texts, label in iter_labelled(path, columns, self.label_column if answered else None):
-            yield Problem(texts, _number(label, where) if self.task == "number" and label else label, where)
+        try:
+            for where, texts, label in iter_labelled(path, columns, self.label_column if answered else None):
+                yield Problem(texts, _number(label, where) if self.task == "number" and label else label, where)
+        except NoColumn as error:
+            if self.name is not None:
+                raise
+            others = ("spans",) if path.endswith(".jsonl") else tuple(GLUE)
+            raise BadInput(f"{error} (or it is laid out otherwise: give --layout {', '.join(others)})") from None
 
 
 def _number(text: str, where: str) -> float:
@@ -155,7 +159,7 @@ def asked(layout: FileLayout, *, train: str, dev: str | None, test: str | None, 
         learnt, watched = parted(learnt, share=share, seed=seed + 1, where=train)
         notes: tuple[str, ...] = ()
     else:
-        watched, notes = _unseen(layout.read(dev), learnt, dev)
+        watched, notes = unseen(layout.read(dev), train=learnt, key=told, path=dev)
     labels = names(learnt)
     if layout.task == "label":
         _check_labels((*watched, *tried), labels)
@@ -185,19 +189,6 @@ def parted(problems: Sequence[Problem], *, share: float, seed: int, where: str) 
     held = [told(problem) in drawn for problem in problems]
     rest = [problem for problem, out in zip(problems, held, strict=True) if not out]
     return rest, [problem for problem, out in zip(problems, held, strict=True) if out]
-
-
-def _unseen(dev: Sequence[Problem], train: Sequence[Problem], path: str) -> tuple[list[Problem], tuple[str, ...]]:
-    """Dev without what also stands in train: what is chosen on it would have been learnt by heart."""
-    first = {told(problem): problem.where for problem in reversed(train)}
-    twice = [problem for problem in dev if told(problem) in first]
-    if len(twice) > REPEATED * len(dev):
-        raise BadInput(
-            f"{twice[0].where}: also stands in the training data ({first[told(twice[0])]}), and so do {len(twice)} of "
-            f"{len(dev)} in {path}: choosing on what was learnt by heart proves nothing; give other texts for dev"
-        )
-    notes = (f"{len(twice)} of {len(dev)} dev texts also stand in train and were left out of dev",) if twice else ()
-    return [problem for problem in dev if told(problem) not in first], notes
 
 
 def _check_labels(held_out: Sequence[Problem], labels: Sequence[str]) -> None:

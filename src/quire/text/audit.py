@@ -1,14 +1,18 @@
 """What a data set holds that spoils a score: duplicates, leaks, labels that contradict each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from quire.core.errors import BadInput
 from quire.text.records import Record
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+REPEATED = 0.05
+"""The share of dev that may stand in train, and is then left out; of more, something went wrong."""
 LONG = 50
 """Characters from which a text that stands inside a longer document is no accident."""
 _WINDOW = LONG // 2
@@ -73,6 +77,34 @@ def audit(train: Sequence[Record], *, dev: Sequence[Record] = (), test: Sequence
         if (key := normalised(record.text)) in seen
     )
     return Audit(_part(train), _part(dev), _part(test), leaks, tuple(_conflicts((*train, *dev, *test))))
+
+
+class Placed(Protocol):
+    """Anything from a person's file."""
+
+    @property
+    def where(self) -> str: ...
+
+
+Shown = TypeVar("Shown", bound=Placed)
+
+
+def unseen(
+    dev: Sequence[Shown], *, train: Sequence[Shown], key: Callable[[Shown], Hashable], path: str
+) -> tuple[list[Shown], tuple[str, ...]]:
+    """Dev without what also stands in train by its `key`, and a note of how many those are; BadInput for many.
+
+    What is chosen on them would have been learnt by heart.
+    """
+    first = {key(one): one.where for one in reversed(train)}
+    twice = [one for one in dev if key(one) in first]
+    if len(twice) > REPEATED * len(dev):
+        raise BadInput(
+            f"{twice[0].where}: also stands in the training data ({first[key(twice[0])]}), and so do {len(twice)} of "
+            f"{len(dev)} in {path}: choosing on what was learnt by heart proves nothing; give other texts for dev"
+        )
+    notes = (f"{len(twice)} of {len(dev)} dev texts also stand in train and were left out of dev",) if twice else ()
+    return [one for one in dev if key(one) not in first], notes
 
 
 def _part(records: Sequence[Record]) -> Part:

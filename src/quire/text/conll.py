@@ -38,7 +38,7 @@ def read_conll(path: str | Path, *, word: int = 0, tag: int | None = -1, strict:
     """
     sentences = [*_sentences(path, [*read_lines(path)], word=word, tag=tag)]
     if not sentences:
-        raise BadInput(f"{path}: holds no rows")
+        raise BadInput(f"{path}: holds no rows; write a word and its tag on each line")
     tags = [[_FORM.get(row.tag[0], row.tag[0]) + row.tag[1:] for row in rows] for rows in sentences]
     if strict:
         _check(sentences, tags)
@@ -121,7 +121,7 @@ def _check(sentences: Sequence[Sequence[_Row]], tags: Sequence[Sequence[str]]) -
         before = f"behind {rows[at - 1].tag}" if at else "at the start of a sentence"
         raise BadInput(
             f"{rows[at].where}: {rows[at].tag} {before} is not {scheme.upper()}; mend one of the two, or read what is "
-            "broken as conlleval does (--layout conll-lenient, strict=False)"
+            "broken as conlleval does (--layout conll-lenient)"
         )
 
 

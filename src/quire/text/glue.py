@@ -67,7 +67,7 @@ def read_glue(path: str | Path, *, task: str) -> list[Problem]:
         raise BadInput(f"no GLUE task is called {task!r}{nearest(task, TASKS)}")
     rows = [(f"{path}:{n}", text.rstrip("\r\n").split("\t")) for n, text in read_lines(path) if text.strip()]
     if not rows:
-        raise BadInput(f"{path}: holds no rows")
+        raise BadInput(f"{path}: holds no rows; give the file as GLUE publishes it")
     _, first = rows[0]
     if {*TASKS[task].texts} <= {*first}:
         return [_problem(fields, (tuple(first),), where, task) for where, fields in rows[1:]]

@@ -24,6 +24,10 @@ class Record:
     where: str
 
 
+class NoColumn(BadInput):
+    """A table has no column of this name."""
+
+
 def read_records(
     source: Source, *, text_column: str = "text", pair_column: str | None = None, label_column: str | None = "label"
 ) -> list[Record]:
@@ -201,7 +205,7 @@ def _checked(table: Table, *columns: str | None) -> Table:
     for column in columns:
         if column is not None and column not in table.columns:
             known = [name[:40] for name in table.columns]  # a file without a header has a text there
-            raise BadInput(f"{table.name}: no column {column!r}{nearest(column, known)}")
+            raise NoColumn(f"{table.name}: no column {column!r}{nearest(column, known)}")
     return table
 
 

@@ -6,6 +6,7 @@ or each span as `quire predict --json` tells it, {"start": 0, "end": 3, "label":
 Words are runs of letters or digits, single Han characters and kana, and other signs (`word_places`).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from quire.core.answers import Span, Spans
 from quire.core.errors import BadInput
 from quire.text.problems import Problem
-from quire.text.rows import read_jsonl, read_lines
+from quire.text.rows import peek, read_jsonl, read_lines
 from quire.text.words import word_places
 
 
@@ -24,6 +25,16 @@ def read_spans(path: str | Path) -> list[Problem]:
     is empty, lies outside the text, or begins or ends within a word.
     """
     return [_problem(row, where) for where, row in read_jsonl(str(path), read_lines(path)).rows]
+
+
+def holds_spans(path: str | Path) -> bool:
+    """Whether the first line that is not blank has a list of `spans`, and no `label`; never for what cannot be read."""
+    try:
+        first, _ = peek(read_lines(path))
+        row = json.loads(first)
+    except (BadInput, ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and isinstance(row.get("spans"), list) and "label" not in row
 
 
 def _problem(row: Mapping[str, Any], where: str) -> Problem:

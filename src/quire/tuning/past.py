@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from quire.core.errors import BadInput
 from quire.core.spec import Size
+from quire.nn.heads import WordScores
 from quire.nn.model import Model, Step
 from quire.objectives.base import Objective
 from quire.tuning.base import Over
@@ -103,7 +104,9 @@ class Remembering(Over):
     def prepare(self, model: Model) -> Model:
         prepared = super().prepare(model)
         if PAST in prepared._modules:
-            raise BadInput(f"strategy.{self.name()}: one that remembers stands over another; a model has one memory")
+            raise BadInput(
+                f"strategy.{self.name()}: stands over another that remembers; a model has one memory, take one"
+            )
         prepared.add_module(PAST, Memory(prepared, self.size))
         return prepared
 
@@ -139,7 +142,8 @@ class Teaching(Objective):
 
 def asked(step: Step) -> list[str]:
     """The heads whose logits are compared: those that are called as the slot they answer in."""
-    if slots := [slot for slot in step.batch.asked if slot in step.model.heads]:
+    heads = step.model.heads  # words of a gap are scored by what another head says of the vocabulary
+    if slots := [s for s in step.batch.asked if s in heads and not isinstance(heads[s], WordScores)]:
         return slots
     raise BadInput("strategy: compares logits of labels, and nothing here has a head of that name; take `full`")
 

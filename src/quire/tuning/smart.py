@@ -2,10 +2,16 @@
 
 L = L_task + smooth * max over |d| of D(f(x + d), f(x)) + near * D(f(x), f_past(x)),   D(p, q) = KL(p|q) + KL(q|p)
 
-The change d begins as noise and takes one step up D, of at most `rate` in any number of a token (section 3.1; the
-release does so). The past is a mean of the weights that moves by 1 - `decay` an update: the Bregman proximal point with
-momentum (section 3.2), which the release lacks; at `near` 0 it is left out. In D both sides have gradients but for the
-past, where the release detaches its targets.
+The change d begins as noise and takes one step up D, of `rate` in the largest number of each token; the paper then goes
+back into a ball about x (section 3.1), which is left out here. So did the release (namisan/mt-dnn) at first; its last
+version adds 1e-5 of the bare gradient to the noise and rescales the sum until the largest number of a token is 1.
+
+f is one function in D: all its passes have the same dropout. Those of the release draw each their own, so that its D is
+that of two dropouts before it is one of a change. The same dropout takes a clean pass more.
+
+The past is a mean of the weights that moves by 1 - `decay` an update: the Bregman proximal point with momentum (section
+3.2), which the release lacks; at `near` 0 it is left out. In D both sides have gradients but for the past, where the
+release detaches its targets.
 
 Legend: N positions, E width of the embeddings, K asked places, C classes.
 """
@@ -40,15 +46,17 @@ class Smooth(Objective):
 
     def loss(self, step: Step) -> Tensor:
         slots = asked(step)
-        clean = [step.logits(slot) for slot in slots]
         change = Change(step.model, step.batch)
         change.d_NE = torch.randn_like(change.d_NE) * self.noise
         torch.manual_seed(seed := drawn_seed())
+        unchanged = step.view(step.batch)  # what `step` says has the dropout of the task's pass
+        clean = [unchanged.logits(slot) for slot in slots]
+        torch.manual_seed(seed)
         away, leaf = self._away(step, change, [logits.detach() for logits in clean], slots)
         (gradient_NE,) = torch.autograd.grad(away, leaf)
         highest_N1 = gradient_NE.abs().amax(dim=1, keepdim=True).clamp(min=torch.finfo(gradient_NE.dtype).tiny)
         change.d_NE = change.d_NE + self.rate * gradient_NE / highest_N1
-        torch.manual_seed(seed)  # the same dropout
+        torch.manual_seed(seed)
         return self._away(step, change, clean, slots)[0]
 
     def _away(self, step: Step, change: Change, clean: list[Tensor], slots: list[str]) -> tuple[Tensor, Tensor]:
