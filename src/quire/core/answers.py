@@ -29,6 +29,12 @@ class Span:
     end: int
     label: str
 
+    @property
+    def place(self) -> str:
+        """For a person, who counts from one: "word 3 (LOC)", "words 3 to 4 (LOC)"."""
+        words = f"words {self.start + 1} to {self.end}" if self.end - self.start > 1 else f"word {self.end}"
+        return f"{words} ({self.label})"
+
 
 @dataclass(frozen=True)
 class Tree:

@@ -70,8 +70,7 @@ def write(spans: Spans, words: int, *, scheme: Scheme) -> list[str]:
         if not 0 <= span.start < span.end <= words:
             raise ValueError(f"{span} of {words} words")
         if any(tag != OUTSIDE for tag in row[span.start : span.end]):
-            told = f"the span of words {span.start + 1} to {span.end} ({span.label})"
-            raise Inexpressible(f"{told} shares a word with another, which a row of tags cannot tell")
+            raise Inexpressible(f"the span of {span.place} shares a word with another, which a row of tags cannot tell")
         row[span.start : span.end] = _run(span, scheme)
     return row
 

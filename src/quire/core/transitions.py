@@ -273,8 +273,8 @@ class Nested(System[Forest, Spans]):
         found: list[list[tuple[int, int]]] = [[] for _ in range(words)]
         for span in answer:
             if span.label not in self.kinds or not 0 <= span.start < span.end <= words:
-                told = f"the span of words {span.start + 1} to {span.end} ({span.label})"
-                raise Inexpressible(f"{told} is of no kind that was learnt, or outside {words} words")
+                told = f"the span of {span.place} is of no kind that was learnt, or outside {words} words"
+                raise Inexpressible(told)
             found[span.start].append((span.end, self.kinds.index(span.label)))
         return [sorted(spans, reverse=True) for spans in found]
 
