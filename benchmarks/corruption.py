@@ -39,10 +39,14 @@ TOKENS, WORDS, ORDER = (
     "DataCollatorForLanguageModeling, whole words",
     "DataCollatorForPermutationLanguageModeling",
 )
+TENSORS = ", torch tensors"
+SAME = ("bert-base", "bert-wwm")
+"""Recipes whose masking is the peer's own: there it is measured at its defaults, too, which return torch tensors."""
 REMARKS = (
     f"Corruption: examples of up to {LENGTH} tokens, one core, no torch on our side; the peer's collator returns numpy "
-    f"arrays. Its span, sentence and detection tasks and those for a decoder do not exist: there its plain masks stand "
-    f"beside ours, which do more. Its permutation collator hides the targets, ours does not.",
+    f"arrays, or where that is said torch tensors, its default. Its span, sentence and detection tasks and those for a "
+    f"decoder do not exist: there its plain masks stand beside ours, which do more. Its permutation collator hides the "
+    f"targets, ours does not.",
 )
 
 
@@ -61,11 +65,12 @@ def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Res
             job.examples.example(i % len(job.examples), epoch=i // len(job.examples)) for i in range(scale.samples)
         ]
         for objective in job.objectives:
-            peer = _nearest(objective)
+            nearest = _nearest(objective)
+            names = [nearest, nearest + TENSORS] if name in SAME and objective.slot == "mlm" else [nearest]
             rows += versus(
                 f"corruption {name}: {objective.slot}",
                 Side("quire", timed(partial(_corrupted, objective, examples, job.world))),
-                [Side(peer, timed(_collated(peer, examples, tokenizer, opened)))],
+                [Side(peer, timed(_collated(peer, examples, tokenizer, opened))) for peer in names],
                 pairs=scale.pairs,
                 unit="tokens",
                 work=sum(map(len, examples)),
@@ -99,11 +104,11 @@ def _nearest(objective: Objective) -> str:
     return ORDER if objective.name() == "plm" else WORDS if "whole_word" in settings else TOKENS
 
 
-def _collated(name: str, examples: Sequence[Example], tokenizer: Tokenizer, opened: Any) -> Callable[[], object]:
+def _collated(peer: str, examples: Sequence[Example], tokenizer: Tokenizer, opened: Any) -> Callable[[], object]:
     """The collator over the same tokens, as lists, which is how a data set of theirs gives them."""
     from transformers import DataCollatorForLanguageModeling, DataCollatorForPermutationLanguageModeling
 
-    special = sorted(tokenizer.vocab.special)
+    name, special = peer.removesuffix(TENSORS), sorted(tokenizer.vocab.special)
     rows: list[dict[str, Any]] = []
     for example in examples:
         tokens = example.truth[: len(example) // 2 * 2]  # the permutation collator wants even lengths
@@ -124,7 +129,7 @@ def _collated(name: str, examples: Sequence[Example], tokenizer: Tokenizer, open
         whole_word_mask=name == WORDS,
         mask_replace_prob=1.0 if name == WORDS else 0.8,  # it knows no random tokens in whole words
         random_replace_prob=0.0 if name == WORDS else 0.1,
-        return_tensors="np",
+        return_tensors="pt" if peer.endswith(TENSORS) else "np",
     )
     size = 1 if name == WORDS else BATCH  # offsets are not padded there
     return lambda: [collator([dict(row) for row in rows[i : i + size]]) for i in range(0, len(rows), size)]
