@@ -131,8 +131,12 @@ def test_the_buckets_are_those_of_t5(two_sided: bool, expected: list[int]) -> No
     assert bucket(torch.tensor(FAR), buckets=32, furthest=128, two_sided=two_sided).tolist() == expected
 
 
-def test_a_bias_depends_on_the_distance_alone() -> None:
-    bias = DistanceBias(Backbone(width=6, heads=2, position="bucketed", score="dot"), two_sided=True)
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_a_bias_tells_sides_apart_where_it_has_two(two_sided: bool) -> None:
+    bias = DistanceBias(Backbone(width=6, heads=2, position="bucketed", score="dot"), two_sided=two_sided)
+    with torch.no_grad():
+        bias.table.weight.copy_(torch.arange(64.0).view(32, 2))
     found = bias(torch.arange(-9, 10))
     assert found.shape == (2, 19)
-    assert not torch.equal(found[:, 4], found[:, -5])
+    assert torch.equal(found[:, 9 + 5], found[:, 9]) == (not two_sided)
+    assert not torch.equal(found[:, 9 - 5], found[:, 9 + 5])
