@@ -43,7 +43,7 @@ class Body(nn.Module):
         """
         layout.check(self.spec)
         states_NW = last(self.layers(x_NE, layout))
-        return states_NW if at_M is None else states_NW[at_M]
+        return states_NW if at_M is None else states_NW.index_select(0, at_M)
 
     @abstractmethod
     def layers(self, x_NE: Tensor, layout: Layout) -> Iterator[Tensor]:

@@ -43,7 +43,7 @@ class Grid:
 
     def taken(self, x_SLX: Tensor) -> Tensor:
         """[S, L, X] -> [N, X]"""
-        return x_SLX.flatten(0, 1)[self.place_N]
+        return x_SLX.flatten(0, 1).index_select(0, self.place_N)
 
     def blank(self, lengths: Sequence[int]) -> Tensor:
         """[S, 1, 1, L], additive: -inf where nobody stands."""

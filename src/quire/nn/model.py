@@ -291,14 +291,14 @@ class Step:
     def states(self, at_K: Tensor) -> Tensor:
         """The states [K, W] at these positions; those that no slot asks for make it compute all."""
         if self._states is not None:
-            return self._states[at_K]
+            return self._states.index_select(0, at_K)
         at_M = self.batch.wanted
         place_K = torch.searchsorted(at_M, at_K).clamp(max=len(at_M) - 1)
         if not torch.equal(at_M[place_K], at_K):
-            return self.encode()[at_K]
+            return self.encode().index_select(0, at_K)
         if self._asked is None:
             self._asked = self._computed(at_M)
-        return self._asked[place_K]
+        return self._asked.index_select(0, place_K)
 
     def vectors(self, head: str, at_K: Tensor) -> Tensor:
         """[K, W]: the states at these positions as a head sees them, or what its pool makes of the blocks that they are

@@ -42,7 +42,7 @@ class RelativeAttention(nn.Module):
     def forward(self, x_NW: Tensor, layout: Layout, at_M: Tensor | None = None) -> Tensor:
         """x [N, W] -> [N, W], or [M, W] for the positions `at_M` alone."""
         mixed_NW = self.mix(*self.project(x_NW), layout, self.distances(layout))
-        joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW[at_M])
+        joined: Tensor = self.out(mixed_NW if at_M is None else mixed_NW.index_select(0, at_M))
         return joined
 
     def project(self, x_NW: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -85,7 +85,7 @@ class Block(nn.Module):
 
         What comes from `beside` the layer, as many rows, is added to its last sum.
         """
-        x = x_NW if at_M is None else x_NW[at_M]
+        x = x_NW if at_M is None else x_NW.index_select(0, at_M)
         attended = self.attention(self.before(x_NW), layout, at_M)
         if self.cross is None:
             return self.fed(self.summed(x, attended), beside)
@@ -199,5 +199,5 @@ class Decoder(nn.Module):
             layout = self.distances.biased(layout)
         for block in self.blocks:
             x = block(x, layout, source=source)
-        states: Tensor = self.norm(x if at_M is None else x[at_M])
+        states: Tensor = self.norm(x if at_M is None else x.index_select(0, at_M))
         return states
