@@ -259,6 +259,15 @@ def test_what_is_kept_of_long_texts_is_said(study: Study, judged: Verdict, page:
     assert "; kept is" not in render(study.model_copy(update={"data": short}), judged)
 
 
+def test_a_gpu_is_named_where_one_trained(study: Study, judged: Verdict, page: str) -> None:
+    where = study.environment.model_copy(update={"accelerator": "Some GPU 80GB"})
+    there = study.model_copy(update={"environment": where})
+    assert "<dt>Networks trained on</dt><dd>Some GPU 80GB</dd>" in render(there, judged)
+    assert "Networks trained on" not in page
+    assert "\n- On: Some GPU 80GB\n" in model_card(there, judged)
+    assert "\n- On: " not in model_card(study, judged)
+
+
 def test_sections_with_nothing_to_show_are_left_out(study: Study, judged: Verdict, page: str) -> None:
     nothing = {"curves": (), "probabilities": None, "latency": (), "cost": (), "notes": ()}
     bare = study.model_copy(

@@ -22,7 +22,7 @@ from quire.adapt.task import facts
 from quire.core.heads import MOST
 from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, Run, Study
 from quire.predict import load
-from quire.train.machine import cores, processor
+from quire.train.machine import accelerator, cores, processor
 
 KEPT = {
     "head": "the beginning",
@@ -149,6 +149,7 @@ def environment(seed: int) -> Environment:
         cpu=processor(),
         cores=cores(),
         threads=torch.get_num_threads(),
+        accelerator=accelerator(),
         versions={"python": platform.python_version(), **{name: version(name) for name in names}},
         seed=seed,
         command=shlex.join(["quire", *sys.argv[1:]]),

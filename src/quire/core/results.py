@@ -256,6 +256,8 @@ class Environment(Settings):
     cpu: str
     cores: int
     threads: int
+    accelerator: str = ""
+    """The GPU on which networks were trained, where there was one; they are measured on the processor."""
     versions: Mapping[str, str] = {}
     """python, torch, numpy and whatever else matters."""
     seed: int = 0

@@ -52,6 +52,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def accelerator() -> str:
+    """The name of what models are trained on beside the processor; empty where there is nothing."""
+    return torch.cuda.get_device_name() if device().type == "cuda" else ""
+
+
 def counted(work: Callable[[], Result]) -> tuple[Result, int]:
     """What `work` gives, and the FLOPs of its matrix products and attention, forward and backward, as they ran.
 
