@@ -264,8 +264,8 @@ def test_a_gpu_is_named_where_one_trained(study: Study, judged: Verdict, page: s
     there = study.model_copy(update={"environment": where})
     assert "<dt>Networks trained on</dt><dd>Some GPU 80GB</dd>" in render(there, judged)
     assert "Networks trained on" not in page
-    assert "\n- On: Some GPU 80GB\n" in model_card(there, judged)
-    assert "\n- On: " not in model_card(study, judged)
+    assert "\n- Networks trained on: Some GPU 80GB\n" in model_card(there, judged)
+    assert "Networks trained on" not in model_card(study, judged)
 
 
 def test_sections_with_nothing_to_show_are_left_out(study: Study, judged: Verdict, page: str) -> None:
