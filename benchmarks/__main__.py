@@ -38,6 +38,7 @@ class Name(StrEnum):
     VECTORS = "vectors"
     ONNX = "onnx"
     GROWTH = "growth"
+    CORPORA = "corpora"
 
 
 FULL = Scale(
@@ -82,7 +83,7 @@ def main(
     sentences: Annotated[int | None, typer.Option(min=1, help="Sentences to embed in a turn.")] = None,
     data: Annotated[str, typer.Option(help="The text: a data set of the catalogue, or the default.")] = text.MANUAL,
     out: Annotated[Path | None, typer.Option(help="Add the results to this file, as JSON lines.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the curves of `growth` into this file (.svg, .png).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw all curves into this file (.svg, .png).")] = None,
 ) -> None:
     """Measure Quire and its peers side by side, in turn, in one run."""
     _pin(threads)

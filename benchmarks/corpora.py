@@ -1,4 +1,4 @@
-"""What a corpus costs over its size: seconds from nothing to the first update, again from a checkpoint, and memory.
+"""(l) What a corpus costs over its size: seconds from nothing to the first update, again from a checkpoint, and memory.
 
 The corpus is a small one as token shards, many times over: as large on disk as one that was written from text.
 """
@@ -17,13 +17,15 @@ from typing import Literal
 import numpy as np
 
 from benchmarks import memory, pretraining
-from benchmarks.harness import Clock, Curve, Scale
+from benchmarks.harness import Clock, Curve, Result, Scale
 from benchmarks.text import Labelled
 from quire import recipe
 from quire.core.errors import Stopped
 from quire.core.example import Ints
 from quire.pretrain import Material
+from quire.pretrain.material import SPECIALS
 from quire.text import writing
+from quire.text.packing import SentencePairs
 from quire.text.shards import File, Index, Shards
 from quire.train.loop import fit, rehearse
 from quire.train.signals import StopRequest
@@ -34,9 +36,10 @@ BOUNDS = ("documents", "sentences")
 REMARKS = (
     "Corpora: megabytes of shards, the text of the benchmark many times over, warm in the file cache. A start is all "
     "that `quire pretrain` does once tokenizer and shards are there, to the end of the first update of a tiny model; a "
-    "resumption is the same with a checkpoint. Memory at the peak has pages of the corpus that the system may take "
-    "back at any time; without files it is the peak less all pages of files that are there at the end. Each is a "
-    "process of its own; of what it imports only what is imported late is counted.",
+    "resumption is the same with a checkpoint. Where pairs of sentences begin is found once for a corpus and kept "
+    "beside it: that has rows of its own. Memory at the peak has pages of the corpus that the system may take back at "
+    "any time; without files it is the peak less all pages of files that are there at the end. Each is a process of its own; of "
+    "what it imports only what is imported late is counted.",
 )
 
 
@@ -47,6 +50,24 @@ class Started:
     seconds: float
     peak: int
     files: int
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The first look for pairs of sentences in the corpus of a folder."""
+
+    folder: Path
+    length: int
+
+    def run(self) -> Started:
+        """As long as no start has been there."""
+        gauge = memory.Gauge()
+        gauge.start()
+        files, begin = memory.resident("RssFile"), time.perf_counter()
+        room = self.length - SPECIALS["sentence-pairs"]
+        pairs = SentencePairs(Shards.open(self.folder / "corpus"), length=room, seed=0)
+        assert len(pairs)
+        return Started(time.perf_counter() - begin, gauge.risen(), memory.resident("RssFile") - files)
 
 
 @dataclass(frozen=True)
@@ -84,7 +105,7 @@ class Start:
         return tiny.model_copy(update=update)
 
 
-def measured(text: Sequence[Labelled], base: Base, scale: Scale, folder: Path) -> list[Curve]:
+def measure(text: Sequence[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
     """Each shape at each size; the disk holds one corpus at a time."""
     small = written(text, base, folder / "small")
     found: dict[str, dict[int, list[float]]] = {}
@@ -92,6 +113,10 @@ def measured(text: Sequence[Labelled], base: Base, scale: Scale, folder: Path) -
         home = folder / f"{size}"
         base.tokenizer.save(home / "tokenizer")
         enlarged(small, home / "corpus", size=size)
+        walk = memory.alone(Walk(home, scale.length).run)
+        taken = {"seconds": walk.seconds, "memory without files, MB": (walk.peak - walk.files) / 1e6}
+        for name, figure in taken.items():
+            found.setdefault(f"where pairs begin, once: {name}", {})[size // 10**6] = [figure]
         for shape in SHAPES:
             for _ in range(scale.pairs):
                 first, again = (memory.alone(Start(home, shape, scale.length, stop).run) for stop in (True, False))
@@ -105,7 +130,8 @@ def measured(text: Sequence[Labelled], base: Base, scale: Scale, folder: Path) -
                     found.setdefault(f"{shape}: {name}", {}).setdefault(size // 10**6, []).append(figure)
                 rmtree(home / shape)
         rmtree(home)
-    return [Curve.of(title, "MB of shards", points) for title, points in found.items()]
+    curves = tuple(Curve.of(title, "MB of shards", points) for title, points in found.items())
+    return Result((), (), REMARKS, curves=curves)
 
 
 def written(text: Sequence[Labelled], base: Base, folder: Path) -> Shards:

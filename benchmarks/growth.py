@@ -1,5 +1,7 @@
-"""(k) How cost grows: the speed of training over length, width and vocabulary, its memory over the vocabulary, and what
-a corpus costs over its size (`corpora`). Quire alone: no peer."""
+"""(k) How cost grows: the speed of training over length, width and vocabulary, and its memory over the vocabulary.
+
+Quire alone: no peer. What a corpus costs over its size: `corpora`.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import corpora, harness, memory, peers, pretraining
+from benchmarks import harness, memory, peers, pretraining
 from benchmarks.harness import Curve, Result, Scale, Side
 from benchmarks.text import Labelled
 from quire.core.example import Example, Passage, Vocab, World
@@ -86,13 +88,13 @@ class Training:
 
 
 def measure(text: list[Labelled], base: Base, scale: Scale, folder: Path) -> Result:
-    """All curves; the text and the base's tokenizer are the corpus alone."""
+    """All curves."""
     body = next(iter(scale.backbones.values()))
     curves: list[Curve] = []
     for over, trainings in _axes(body, scale).items():
         curves += _speeds(over, trainings, rounds=scale.pairs)
     curves += _memory(body, scale)
-    return Result((), (), (*REMARKS, *corpora.REMARKS), curves=(*curves, *corpora.measured(text, base, scale, folder)))
+    return Result((), (), REMARKS, curves=tuple(curves))
 
 
 def _axes(body: Backbone, scale: Scale) -> Mapping[str, Mapping[int, Training]]:

@@ -384,14 +384,28 @@ def test_growth_is_measured_at_every_size(
     trained = {"length": scale.reaches, "width": scale.widths, "vocabulary": scale.vocabularies}
     speeds = [(f"training, {what}", over, at) for over, at in trained.items() for what in ("tokens/s", "share of peak")]
     memories = [(f"a step's memory, batch {batch}, MB", "vocabulary", scale.vocabularies) for batch in (1, 4)]
+    assert found == [*speeds, *memories]
+    assert all(len(runs) == 1 for curve in curves for runs in curve.points.values())
+    assert all(run > 0 for curve in curves if "memory" not in curve.title for (run,) in curve.points.values())
+    (record, *_) = [json.loads(json.dumps(record)) for record in show.records(Result((), (), curves=curves))]
+    assert record["points"]["16"] == [record["spreads"]["16"]["median"]] == list(curves[0].points[16])
+
+
+@pytest.mark.skipif(not (memory.PROC / "clear_refs").exists(), reason="the peak of a process is told by Linux alone")
+def test_a_corpus_is_measured_at_every_size(
+    sentences: list[text.Labelled], base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "alone", lambda work: pickle.loads(pickle.dumps(work))())  # without a process
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+    curves = corpora.measure(sentences, base, replace(SCALE, pairs=1), tmp_path).curves
     figures = ("start, seconds", "resumption, seconds", "memory at the peak, MB", "memory without files, MB")
-    starts = [(f"{shape}: {figure}", "MB of shards", (1, 2)) for shape in corpora.SHAPES for figure in figures]
-    assert found == [*speeds, *memories, *starts]
+    once = [f"where pairs begin, once: {figure}" for figure in ("seconds", "memory without files, MB")]
+    starts = [*once, *(f"{shape}: {figure}" for shape in corpora.SHAPES for figure in figures)]
+    found = [(curve.title, curve.over, tuple(curve.points)) for curve in curves]
+    assert found == [(title, "MB of shards", (1, 2)) for title in starts]
     assert all(len(runs) == 1 for curve in curves for runs in curve.points.values())
     assert all(run > 0 for curve in curves if "memory" not in curve.title for (run,) in curve.points.values())
     assert not list(tmp_path.glob("*0")), "the corpora are gone"
-    (record, *_) = [json.loads(json.dumps(record)) for record in show.records(Result((), (), curves=curves))]
-    assert record["points"]["16"] == [record["spreads"]["16"]["median"]] == list(curves[0].points[16])
 
 
 def test_what_is_trained_over_the_length_has_as_many_tokens() -> None:
@@ -572,7 +586,7 @@ def test_the_command_goes_on_without_a_peer_and_writes_json_lines(
         *graphs,
     ]
     curves = [record for record in found if record["record"] == "curve"]
-    assert (tmp_path / "growth.svg").read_text().count("<!-- MB of shards -->") == 12 < len(curves) == 20
+    assert (tmp_path / "growth.svg").read_text().count("<!-- MB of shards -->") == 14 < len(curves) == 22
     asked = {f"corruption {n}: {objective.slot}" for n in recipe.names() for objective in recipe.load(n).objectives}
     assert damage == asked, "every objective of every recipe is timed"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from quire.core.example import Passage
 from quire.core.random import rng
+from quire.text import packing
 from quire.text.packing import Chunks, Plan, SentencePairs, order, truncated
 from quire.text.shards import Shards
 from quire.text.tokenizers import Tokenizer
@@ -123,6 +124,45 @@ def test_pairs_are_neighbours_within_one_document(
             joined = a.tokens.tolist() + b.tokens.tolist()
             assert joined == tokens(shards)[bounds[0] : bounds[0] + len(joined)]
             assert {len(a), len(joined)} <= set((bounds - bounds[0]).tolist())
+
+
+def greedy(lengths: list[list[int]], length: int) -> list[int]:
+    """The sentence where each chunk begins, a sentence at a time."""
+    begins, held, number = list[int](), 0, 0
+    for document in lengths:
+        held = length  # a document begins a chunk
+        for sentence in document:
+            if held >= length:
+                begins.append(number)
+                held = 0
+            held += sentence
+            number += 1
+    return [*begins, number]
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.integers(2, 20), st.integers(1, 9))
+def test_pairs_are_laid_out_greedily_however_many_sentences_are_looked_at_together(
+    folder: Path, tokenizer: Tokenizer, lengths: list[list[int]], length: int, walked: int
+) -> None:
+    shards = corpus(folder, tokenizer, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "WALKED", walked)
+        patch.setattr(Shards, "kept", lambda self, name, make: make())
+        assert SentencePairs(shards, length=length, seed=0).first.tolist() == greedy(lengths, length)
+
+
+def test_pairs_are_laid_out_once_for_each_length(
+    tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = [[3, 4, 5, 6], [9, 1]]
+    shards = corpus(tmp_path, tokenizer, lengths)
+    for length in (6, 8):
+        assert SentencePairs(shards, length=length, seed=0).first.tolist() == greedy(lengths, length)
+    monkeypatch.setattr(SentencePairs, "_begins", lambda pairs: pytest.fail("a second walk"))
+    for length in (6, 8):
+        again = SentencePairs(Shards.open(shards.folder), length=length, seed=1)
+        assert again.first.tolist() == greedy(lengths, length)
 
 
 def test_pairs_vary_in_length_and_division_as_bert_does(folder: Path, tokenizer: Tokenizer) -> None:

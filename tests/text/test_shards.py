@@ -162,6 +162,29 @@ def test_open_gives_what_was_written_and_refuses_another_tokenizer(shards: Shard
         Shards.open(shards.folder, tokenizer="0" * 64)
 
 
+def test_what_follows_from_a_corpus_is_made_once_and_never_taken_for_that_of_another(
+    shards: Shards, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    assert shards.kept("places", lambda: np.array([1, 2])).tolist() == [1, 2]
+    assert Shards.open(shards.folder, verify=True).kept("places", lambda: np.array([3])).tolist() == [1, 2]
+    assert shards.kept("others", lambda: np.array([3])).tolist() == [3]
+    [file] = shards.folder.glob("places*")
+    other = write(tmp_path / "another", ["Something else."], tokenizer=tokenizer)
+    file.rename(other.folder / file.name)  # left behind by a corpus that stood here before
+    assert other.kept("places", lambda: np.array([4])).tolist() == [4]
+
+
+def test_what_is_kept_is_made_anew_where_its_file_is_cut_or_cannot_be_written(shards: Shards) -> None:
+    shards.kept("places", lambda: np.arange(9))
+    [file] = shards.folder.glob("places*")
+    file.write_bytes(file.read_bytes()[:-8])
+    assert shards.kept("places", lambda: np.arange(9)).tolist() == [*range(9)]
+    file.unlink()
+    file.mkdir()
+    assert shards.kept("places", lambda: np.arange(9)).tolist() == [*range(9)]
+    assert [path.name for path in shards.folder.glob("*places*")] == [file.name], "no draft is left"
+
+
 def test_a_cut_missing_or_altered_file_is_named(shards: Shards) -> None:
     path = shards.folder / "tokens-00001.bin"
     whole = path.read_bytes()

@@ -16,6 +16,8 @@ from quire.core.random import Rng, rng
 from quire.text.shards import Shards
 
 Pair: TypeAlias = tuple[Passage, Passage]
+WALKED = 1 << 16
+"""Sentences looked at together where chunks are laid out."""
 
 
 def order(n: int, *, seed: int, epoch: int) -> Ints:
@@ -94,13 +96,21 @@ class SentencePairs:
     @cached_property
     def first(self) -> Ints:
         """[C + 1] the sentence where each chunk begins, and T."""
-        bounds = self.shards.sentence_bounds
-        ends = np.searchsorted(bounds, self.shards.document_bounds)  # [D + 1] sentences before each document
-        of_document = np.repeat(ends[1:], np.diff(ends))  # [T] the sentence after a sentence's document
-        following = np.minimum(np.searchsorted(bounds, bounds[:-1] + self.length), of_document).data
-        chain = array("q", [0])  # neither is ever a list: a corpus has millions of both
-        while chain[-1] < len(following):
-            chain.append(following[chain[-1]])
+        return self.shards.kept(f"pairs-of-{self.length}", self._begins)
+
+    def _begins(self) -> Ints:
+        """`first`, in one walk over the corpus; neither sentences nor chunks are ever a list: there are millions."""
+        bounds, documents = self.shards.sentence_bounds, self.shards.document_bounds
+        chain, last = array("q", [0]), len(bounds) - 1
+        for begin in range(0, last, WALKED):
+            end = min(begin + WALKED, last)
+            starts = bounds[begin:end]
+            closes = documents[np.searchsorted(documents, starts, side="right")]  # where a sentence's document ends
+            reach = bounds[begin : end + self.length + 1]  # a sentence has a token
+            following = begin + np.searchsorted(reach, np.minimum(starts + self.length, closes))
+            steps = following.tolist()
+            while chain[-1] < end:
+                chain.append(steps[chain[-1] - begin])
         return np.frombuffer(chain, dtype=np.int64)
 
     def __len__(self) -> int:

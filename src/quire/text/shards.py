@@ -5,6 +5,7 @@
     starts-00000.bin ...            uint8, 1 where a token begins a word
     documents.bin, sentences.bin    int64, where each begins; the last entry is the number of tokens
     counts.bin                      int64, how often each token of the vocabulary occurs
+    *.npy                           what follows from these, kept from its first use on (`Shards.kept`)
 
 Legend: N tokens of the corpus, D documents, T sentences, V vocabulary.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -189,6 +191,19 @@ class Shards:
             return Passage(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool), document)
         return Passage(np.concatenate(tokens).astype(np.int64), np.concatenate(starts).astype(bool), document)
 
+    def kept(self, name: str, make: Callable[[], Ints]) -> Ints:
+        """Numbers that follow from the corpus alone: made once, then a file beside it.
+
+        Where no file can be written they are made each time.
+        """
+        path = self.folder / f"{name}-{self.fingerprint[:16]}.npy"
+        if (found := _mapped(path)) is not None:
+            return found
+        made = make()
+        _keep(path, made)
+        found = _mapped(path)
+        return made if found is None else found
+
     def unigram_counts(self) -> Ints:
         """[V] how often each token occurs."""
         return self._map("counts.bin", "int64").astype(np.int64, copy=False)
@@ -217,6 +232,25 @@ class Shards:
             while len(pending) > 1 and len(pending[-1][0]) * 2 > len(pending[-2][0]):
                 pending[-2:] = [_merged(pending[-2:])]
         yield from pending
+
+
+def _mapped(path: Path) -> Ints | None:
+    """The numbers of a file, as memory; None where it is missing or cut."""
+    try:
+        return np.asarray(np.load(path, mmap_mode="r"))
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, numbers: Ints) -> None:
+    """Write them whole or not at all; several processes may do so at once."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            np.save(file, numbers)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
 
 
 def _merged(parts: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
