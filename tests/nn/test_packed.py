@@ -96,6 +96,19 @@ def test_equal_neighbours_are_one_call() -> None:
     assert len(Layout.of([3, 3, 3, 5], [Full(), Prefix(1), Prefix(1), Full()]).runs) == 3
 
 
+def test_neighbours_of_equal_length_are_one_call_under_all_their_masks() -> None:
+    rules = [Full(), Full(), Prefix(1), Prefix(2), Prefix(2), Backward(), Backward(), Causal()]
+    layout = Layout.of([5, 5, 5, 5, 5, 5, 4, 4], rules)
+    assert [(call.start, call.sequences, call.length) for call in layout.calls] == [
+        *[(0, 2, 5), (10, 4, 5)],
+        *[(30, 1, 4), (34, 1, 4)],
+    ]
+    given = layout.calls[1].given
+    assert given is not None
+    expected = np.stack([rule.mask(5) for rule in rules[2:6]])
+    assert ((given[:, 0] == 0).numpy() == expected).all()
+
+
 def test_attention_is_the_formula() -> None:
     attention = Attention(Backbone(width=6, heads=2, attention_dropout=0.0))
     torch.nn.init.normal_(attention.qkv.weight)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +55,17 @@ class Run:
     length: int
     sees: Visibility
     device: torch.device | str = "cpu"
-    given: Tensor | None = None  # [H, L, L]: a mask that holds more than the visibility
+    given: Tensor | None = None  # [H, L, L] or [R, 1, L, L]: a mask that holds more than the visibility
+
+    @property
+    def size(self) -> int:
+        """Positions of all its sequences."""
+        return self.sequences * self.length
 
     @property
     def here(self) -> slice:
         """Its positions in the batch."""
-        return slice(self.start, self.start + self.sequences * self.length)
+        return slice(self.start, self.start + self.size)
 
     @property
     def causal(self) -> bool:
@@ -71,6 +77,11 @@ class Run:
         if self.given is not None or isinstance(self.sees, Full | Causal):
             return self.given
         return additive(self.sees, self.length, self.device)
+
+    @property
+    def masked(self) -> bool:
+        """Whether attention needs the mask of its visibility."""
+        return self.given is None and self.band is None and not isinstance(self.sees, Full | Causal)
 
     def within(self, radius: int) -> Run:
         """The same, where a position sees `radius` neighbours on either side at most."""
@@ -149,7 +160,7 @@ class Layout:
         rotations: dict[tuple[float, int], Rotation] | None = None,
     ) -> None:
         self.runs, self.positions, self.segments, self.radius = list(runs), positions_N, segments_N, radius
-        self.sizes = [run.sequences * run.length for run in self.runs]
+        self.sizes = [run.size for run in self.runs]
         self._local: dict[int, Layout] = {}
         self._grids: dict[int, tuple[Grid, Tensor] | None] = {}
         self._rotations = {} if rotations is None else rotations
@@ -184,6 +195,19 @@ class Layout:
     def lengths(self) -> list[int]:
         """Of all sequences, in order."""
         return [run.length for run in self.runs for _ in range(run.sequences)]
+
+    @cached_property
+    def calls(self) -> list[Run]:
+        """The runs, but for neighbours of equal length that each need a mask: they are one, under all their masks."""
+        found: list[Run] = []
+        for (_, masked), group in groupby(self.runs, key=lambda run: (run.length, run.masked)):
+            runs = list(group)
+            if not masked or len(runs) == 1:
+                found += runs
+                continue
+            masks = [additive(run.sees, run.length, run.device).expand(run.sequences, 1, -1, -1) for run in runs]
+            found.append(replace(runs[0], sequences=sum(run.sequences for run in runs), given=torch.cat(masks)))
+        return found
 
     def check(self, spec: Backbone) -> None:
         """BadInput where somebody may not see everything, and the body cannot keep it from him."""
@@ -284,7 +308,8 @@ class Mixing(nn.Module):
             q, k, v = (grid.laid(x).transpose(1, 2) for x in (q_NHD, k_NHD, v_NHD))
             return grid.taken(self.mix(q, k, v, mask=mask).transpose(1, 2).flatten(2))
         # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
-        pieces = zip(layout.runs, *(torch.split(t, layout.sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
+        sizes = [run.size for run in layout.calls]
+        pieces = zip(layout.calls, *(torch.split(t, sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
         mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 

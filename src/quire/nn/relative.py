@@ -70,11 +70,12 @@ class RelativeAttention(nn.Module):
         """Every position attends to those that its run lets it see: [N, W]."""
         streams = (q_NHD, k_NHD, v_NHD, layout.positions, layout.segments)
         mixed = []
-        for run, *pieces in zip(layout.runs, *(torch.split(stream, layout.sizes) for stream in streams), strict=True):
+        sizes = [run.size for run in layout.calls]
+        for run, *pieces in zip(layout.calls, *(torch.split(stream, sizes) for stream in streams), strict=True):
             q, k, v, places_RL, segments_RL = (x.view(run.sequences, run.length, *x.shape[1:]) for x in pieces)
             far_RLL = places_RL.unsqueeze(2) - places_RL.unsqueeze(1)
             differs_RLL = segments_RL.unsqueeze(2) != segments_RL.unsqueeze(1)
-            whole = self.attend(q, k, v, far_RLL, differs_RLL, r_HKD=r_HKD, mask_QL=_mask(run))
+            whole = self.attend(q, k, v, far_RLL, differs_RLL, r_HKD=r_HKD, mask=_mask(run))
             mixed.append(whole.flatten(0, 1))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
@@ -87,11 +88,12 @@ class RelativeAttention(nn.Module):
         differs_RQL: Tensor,
         *,
         r_HKD: Tensor,
-        mask_QL: Tensor | None,
+        mask: Tensor | None,
     ) -> Tensor:
         """Mixed values [R, Q, W], from the distance of each key to each query and whether their segments differ.
 
-        `mask_QL` is additive; a query that sees nobody gets zeros. Distances of L or more count as L - 1.
+        `mask`, [Q, L] or [R, 1, Q, L], is additive; a query that sees nobody gets zeros. Distances of L or more count
+        as L - 1.
         """
         q, k, v = (x.transpose(1, 2) for x in (q_RQHD, k_RLHD, v_RLHD))  # [R, H, Q or L, D]
         u, v_bias = (bias.view(self.heads, 1, -1) for bias in (self.u, self.v))
@@ -106,7 +108,7 @@ class RelativeAttention(nn.Module):
             same, other = torch.split((q + self.s.view(self.heads, 1, -1)) @ kinds_HD2, 1, dim=3)
             bias_RHQL = bias_RHQL + torch.where(differs_RQL.unsqueeze(1), other, same)
         bias_RHQL = bias_RHQL * q.shape[-1] ** -0.5
-        mask_RHQL = bias_RHQL if mask_QL is None else bias_RHQL + mask_QL
+        mask_RHQL = bias_RHQL if mask is None else bias_RHQL + mask
         mixed_RHQD = attention(q + u, k, v, mask=mask_RHQL, dropout=self.dropout if self.training else 0.0)
         return mixed_RHQD.transpose(1, 2).flatten(2)
 

@@ -6,47 +6,89 @@ query    g_i: that i is asked, where it stands, and what lower ranks hold; it be
 Both have the same weights, and keys and values come from h alone. Only asked positions have a g, and the last layer
 computes no h, since nobody looks at it. No gradient passes through the h of a sequence's memory.
 
-Legend: N positions of all sequences, M asked ones, P those of one sequence, L its length, W width, H heads, D width
-of a head, E width of the embeddings.
+Legend: N positions of all sequences, M asked ones, P most of one sequence, R sequences of one length L, W width,
+H heads, D width of a head, E width of the embeddings.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import groupby, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from quire.core.example import Ints
 from quire.core.visibility import Permuted, Visibility
 from quire.nn.attention import Layout
+from quire.nn.grid import Grid
 from quire.nn.relative import RelativeAttention
 from quire.nn.transformer import Block, Encoder
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The asked positions of all sequences, each in its own."""
+    """The asked positions of neighbouring sequences of equal length, M of them, laid as [R, P] with blanks."""
 
-    sizes: list[int]  # [S] L of each
-    counts: list[int]  # [S] P of each
-    masks: list[Tensor]  # [S] of [P, L], additive, lower ranks only
-    past_N1: Tensor | None  # True in a memory; None when there is none
+    sequences: int  # R
+    length: int  # L
+    grid: Grid
+    mask_R1PL: Tensor  # additive, lower ranks only; a blank sees everyone, and nobody looks at it
+    far_RPL: Tensor
+    differs_RPL: Tensor
 
-    @classmethod
-    def of(cls, at_M: Tensor, layout: Layout) -> Asked:
-        """ValueError for a position in a sequence that has no order (`Permuted`)."""
-        runs = [run for run in layout.runs for _ in range(run.sequences)]
-        sizes = [run.length for run in runs]
-        ends = torch.tensor(list(accumulate(sizes)), device=at_M.device)
-        bounds = [0, *torch.searchsorted(at_M, ends).tolist()]
-        counts = [last - first for first, last in pairwise(bounds)]
-        starts = [0, *ends[:-1].tolist()]
-        places = zip(torch.split(at_M, counts), starts, runs, strict=True)
-        masks = [_mask(at_P - start, run.sees, run.length) for at_P, start, run in places]
-        pasts = [run.sees.memory if isinstance(run.sees, Permuted) else 0 for run in runs]
-        past = [torch.arange(size) < m for size, m in zip(sizes, pasts, strict=True)]
-        return cls(sizes, counts, masks, torch.cat(past).unsqueeze(1).to(at_M.device) if any(pasts) else None)
+    @property
+    def count(self) -> int:
+        """M"""
+        return len(self.grid.place_N)
+
+    @property
+    def size(self) -> int:
+        """Positions of all sequences."""
+        return self.sequences * self.length
+
+
+def asked(at_M: Tensor, layout: Layout) -> list[Asked]:
+    """Those at the ascending positions `at_M`; ValueError for one in a sequence that has no order (`Permuted`)."""
+    found, start, at = [], 0, at_M.cpu().numpy()
+    for length, group in groupby(layout.runs, key=lambda run: run.length):
+        rules = [run.sees for run in group for _ in range(run.sequences)]
+        bounds = np.searchsorted(at, start + length * np.arange(len(rules) + 1))
+        here_M = at_M[bounds[0] : bounds[-1]]
+        places = [at[a:b] - start - length * i for i, (a, b) in enumerate(pairwise(bounds))]
+        grid = Grid.of(np.diff(bounds).tolist(), at_M.device)
+        stands = slice(start, start + len(rules) * length)
+        apart = [
+            grid.laid(told_N[here_M].unsqueeze(1)) - told_N[stands].view(len(rules), 1, length)
+            for told_N in (layout.positions, layout.segments)
+        ]
+        mask = _mask(places, rules, length).to(at_M.device)
+        found.append(Asked(len(rules), length, grid, mask, apart[0], apart[1] != 0))
+        start = stands.stop
+    return found
+
+
+def _mask(places: Sequence[Ints], rules: Sequence[Visibility], length: int) -> Tensor:
+    seen_RPL = np.ones((len(rules), max(map(len, places)), length), dtype=bool)
+    for seen_PL, place_P, sees in zip(seen_RPL, places, rules, strict=True):
+        if len(place_P):
+            if not isinstance(sees, Permuted):
+                raise ValueError(f"a query stream needs an order of its sequence, not {sees}")
+            seen_PL[: len(place_P)] = sees.query(place_P)
+    mask = torch.zeros(seen_RPL.shape).masked_fill_(torch.from_numpy(~seen_RPL), float("-inf"))
+    return mask.unsqueeze(1)
+
+
+def _past(layout: Layout) -> Tensor | None:
+    """[N, 1] True in a memory; None when there is none."""
+    runs = [run for run in layout.runs for _ in range(run.sequences)]
+    pasts = [run.sees.memory if isinstance(run.sees, Permuted) else 0 for run in runs]
+    if not any(pasts):
+        return None
+    past = [torch.arange(run.length) < memory for run, memory in zip(runs, pasts, strict=True)]
+    return torch.cat(past).unsqueeze(1).to(layout.positions.device)
 
 
 def query_states(encoder: Encoder, x_NE: Tensor, query_W: Tensor, at_M: Tensor, layout: Layout) -> Tensor:
@@ -54,7 +96,8 @@ def query_states(encoder: Encoder, x_NE: Tensor, query_W: Tensor, at_M: Tensor, 
 
     The encoder has relative attention; ValueError for a position in a sequence without an order.
     """
-    asked = Asked.of(at_M, layout)
+    groups, past_N1 = asked(at_M, layout), _past(layout)
+    counts, sizes = [group.count for group in groups], [group.size for group in groups]
     h = x_NE if encoder.project is None else encoder.project(x_NE)
     g = encoder.embeddings.dropout(query_W.expand(len(at_M), -1))
     for i in range(encoder.spec.depth):
@@ -62,30 +105,24 @@ def query_states(encoder: Encoder, x_NE: Tensor, query_W: Tensor, at_M: Tensor, 
         assert isinstance(block, Block)
         attention = block.attention
         assert isinstance(attention, RelativeAttention)
-        if asked.past_N1 is not None:
-            h = torch.where(asked.past_N1, h.detach(), h)
+        if past_N1 is not None:
+            h = torch.where(past_N1, h.detach(), h)
         q, k, v = attention.project(block.before(h))
         r_HKD = attention.distances(layout)
-        rows = [torch.split(stream, asked.counts) for stream in (attention.queries(block.before(g)), at_M)]
-        seen = [torch.split(stream, asked.sizes) for stream in (k, v, layout.positions, layout.segments)]
-        mixed = []
-        for mask, q_g, at_P, k_LHD, v_LHD, places_L, segments_L in zip(asked.masks, *rows, *seen, strict=True):
-            if len(at_P):
-                far_PL = layout.positions[at_P, None] - places_L
-                differs_PL = layout.segments[at_P, None] != segments_L
-                one = (t.unsqueeze(0) for t in (q_g, k_LHD, v_LHD, far_PL, differs_PL))
-                mixed.append(attention.attend(*one, r_HKD=r_HKD, mask_QL=mask)[0])
-        g = block.after(g, attention.out(torch.cat(mixed) if mixed else g))
+        queries = torch.split(attention.queries(block.before(g)), counts)
+        seen = (torch.split(stream, sizes) for stream in (k, v))
+        mixed = [_mixed(attention, *streams, r_HKD=r_HKD) for streams in zip(groups, queries, *seen, strict=True)]
+        g = block.after(g, attention.out(torch.cat(mixed)))
         if i < encoder.spec.depth - 1:
             h = block.after(h, attention.out(attention.mix(q, k, v, layout, r_HKD)))
     states: Tensor = encoder.norm(g)
     return states
 
 
-def _mask(at_P: Tensor, sees: Visibility, length: int) -> Tensor:
-    if not len(at_P):
-        return torch.zeros(0, length, device=at_P.device)
-    if not isinstance(sees, Permuted):
-        raise ValueError(f"a query stream needs an order of its sequence, not {sees}")
-    seen_PL = torch.from_numpy(sees.query(at_P.cpu().numpy())).to(at_P.device)
-    return torch.zeros(seen_PL.shape, device=at_P.device).masked_fill_(~seen_PL, float("-inf"))
+def _mixed(attention: RelativeAttention, group: Asked, q_MHD: Tensor, *kv: Tensor, r_HKD: Tensor) -> Tensor:
+    """[M, W] of a group's queries, from the keys and values [R * L, H, D] of its sequences."""
+    k, v = (x.view(group.sequences, group.length, *x.shape[1:]) for x in kv)
+    whole_RPW = attention.attend(
+        group.grid.laid(q_MHD), k, v, group.far_RPL, group.differs_RPL, r_HKD=r_HKD, mask=group.mask_R1PL
+    )
+    return group.grid.taken(whole_RPW)
