@@ -38,8 +38,8 @@ REMARKS = (
     "that `quire pretrain` does once tokenizer and shards are there, to the end of the first update of a tiny model; a "
     "resumption is the same with a checkpoint. Where pairs of sentences begin is found once for a corpus and kept "
     "beside it: that has rows of its own. Memory at the peak has pages of the corpus that the system may take back at "
-    "any time; without files it is the peak less all pages of files that are there at the end. Each is a process of its own; of "
-    "what it imports only what is imported late is counted.",
+    "any time; without files it is the peak less all pages of files that are there at the end. Each is a process of "
+    "its own; of what it imports only what is imported late is counted.",
 )
 
 
