@@ -78,7 +78,8 @@ class Prompt(Labelling):
         for label, word, piece in zip(self.labels, words, pieces, strict=True):
             if len(piece) != 1:
                 raise BadInput(
-                    f"words: {word!r} for {label!r} is {len(piece)} pieces here; choose one that is one piece"
+                    f"words: {word!r} for {label!r} is {len(piece)} pieces here; name one that is one piece in a YAML "
+                    f"file, as {{prompt: {{words: {{{label}: word, ...}}}}}}"
                 )
             if piece.tokens[0] == world.vocab.unk:
                 raise BadInput(f"words: {word!r} for {label!r} is unknown to the tokenizer; choose another")
