@@ -125,9 +125,9 @@ def fit(
     with threads_for(model.spec), torch.random.fork_rng(devices=[]), _tables(model, job, team):
         run = _Run(model, job, folder, team, track=track)
         start = run.resume()
-        progress.start(title, job.plan.steps, start)
         if start < job.plan.steps:
             run.price(start)
+        progress.start(title, job.plan.steps, start)
         for t in range(start, job.plan.steps):
             record = run.update(t)
             done, stopping = t + 1, run.agreed(bool(stop))  # asked once: a signal after this is for the next step
