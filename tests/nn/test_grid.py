@@ -1,18 +1,21 @@
 """A grid of short sequences gives what they give run by run, and nobody looks at a blank."""
 
+from itertools import accumulate, combinations, pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.core.spec import Backbone
-from quire.core.visibility import Causal, Full, Visibility
-from quire.nn import attention, crossing
+from quire.core.visibility import Backward, Causal, Full, Prefix, Visibility
+from quire.nn import crossing, grid
 from quire.nn.attention import Attention, Layout
 from quire.nn.crossing import CrossAttention, Crossing, Source
-from quire.nn.grid import Grid, worth_it
+from quire.nn.grid import Grid, Size, together, worth_it
+from quire.nn.relative import RelativeAttention
 
-SPEC = Backbone(width=12, heads=3, attention_dropout=0)
+SPEC = Backbone(width=12, heads=3, attention_dropout=0, dropout=0)
 LENGTHS = st.lists(st.integers(1, 7), min_size=2, max_size=6).filter(lambda lengths: len(set(lengths)) > 1)
 
 
@@ -30,24 +33,29 @@ def states(*shape: int) -> torch.Tensor:
 @given(LENGTHS)
 def test_what_is_laid_is_taken_up_again(lengths: list[int]) -> None:
     x_NHD = states(sum(lengths), 2, 3)
-    grid = Grid.of(lengths, "cpu")
-    laid = grid.laid(x_NHD)
+    whole = Grid.of(lengths, "cpu")
+    laid = whole.laid(x_NHD)
     assert laid.shape == (len(lengths), max(lengths), 2, 3)
-    assert torch.equal(grid.taken(laid.flatten(2)), x_NHD.flatten(1))
+    assert torch.equal(whole.taken(laid.flatten(2)), x_NHD.flatten(1))
     for row, piece in zip(laid, torch.split(x_NHD, lengths), strict=True):
         assert torch.equal(row[: len(piece)], piece)
 
 
-@given(LENGTHS, st.sampled_from([Full(), Causal()]))
-@settings(max_examples=20)
-def test_self_attention_is_the_same_at_once_and_run_by_run(lengths: list[int], sees: Visibility) -> None:
-    module, x_NW = drawn(Attention(SPEC)), states(sum(lengths), 12).requires_grad_()
+RULES: st.SearchStrategy[Visibility] = st.sampled_from([Full(), Causal(), Prefix(1), Backward()])
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), RULES), min_size=2, max_size=6), st.booleans())
+@settings(max_examples=30)
+def test_self_attention_is_the_same_at_once_and_run_by_run(told: list[tuple[int, Visibility]], relative: bool) -> None:
+    lengths, rules = [length for length, _ in told], [rule for _, rule in told]
+    module, x_NW = drawn((RelativeAttention if relative else Attention)(SPEC)), states(sum(lengths), 12)
+    x_NW.requires_grad_()
     found = []
-    for worth in (False, True):
+    for call in (0.0, 1e12):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(attention, "worth_it", lambda *_, worth=worth, **__: worth)
-            layout = Layout.of(lengths, [sees] * len(lengths))
-            assert (layout.grid(12) is not None) == worth
+            patch.setattr(grid, "CALL", call)
+            layout = Layout.of(lengths, rules)
+            assert len(layout.calls(12, learning=True)) == (1 if call else len(layout.runs))
             out = module(x_NW, layout)
         found.append((out, *torch.autograd.grad(out.square().sum(), [x_NW, *module.parameters()])))
     for one, two in zip(*found, strict=True):
@@ -72,7 +80,37 @@ def test_cross_attention_is_the_same_at_once_and_pair_by_pair(
 
 
 def test_long_blanks_are_not_worth_a_call() -> None:
-    assert worth_it([5, 9, 7], [5, 9, 7], calls=3, inner=64)
-    assert not worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64)
-    assert not worth_it([5, 5], [5, 5], calls=1, inner=64)
-    assert worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64, device="cuda")
+    assert worth_it([5, 9, 7], [5, 9, 7], calls=3, inner=64, learning=True)
+    assert not worth_it([5, 9, 7], [5, 9, 7], calls=3, inner=384, learning=False)
+    assert not worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64, learning=True)
+    assert not worth_it([5, 5], [5, 5], calls=1, inner=64, learning=True)
+    assert worth_it([500, 9, 7], [500, 9, 7], calls=3, inner=64, learning=True, device="cuda")
+
+
+def cost(sizes: list[Size], *, inner: int) -> float:
+    """Of one call for all: itself, blanks, and a mask where there was none."""
+    area = max(size.length for size in sizes) ** 2
+    own = sum(size.pairs for size in sizes)
+    rows = sum(size.sequences for size in sizes)
+    free = 0 if len(sizes) == 1 else sum(size.sequences for size in sizes if not size.masked)
+    return grid.CALL + 12 * inner * ((rows + grid.MASK * free) * area - own)
+
+
+SIZES = st.builds(Size, st.integers(1, 60), st.integers(1, 3), st.booleans())
+
+
+@given(st.lists(SIZES, min_size=1, max_size=7), st.sampled_from([8, 64, 384]))
+def test_neighbours_are_taken_together_where_that_costs_least(sizes: list[Size], inner: int) -> None:
+    sizes = sorted(sizes, key=lambda size: size.length)  # as a batch has them
+    whole = len(sizes)
+    ways = [[*pairwise([0, *cuts, whole])] for number in range(whole) for cuts in combinations(range(1, whole), number)]
+    least = min(sum(cost(sizes[a:b], inner=inner) for a, b in way) for way in ways)
+    counts = together(sizes, inner=inner, learning=True)
+    assert sum(counts) == whole
+    found = sum(cost(sizes[a:b], inner=inner) for a, b in pairwise(accumulate(counts, initial=0)))
+    assert found == pytest.approx(least)
+
+
+def test_reading_takes_equal_lengths_together_alone() -> None:
+    sizes = [Size(9, 1, True), Size(9, 1, True), Size(11, 1, True), Size(11, 4, False)]
+    assert together(sizes, inner=384, learning=False) == [2, 1, 1]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from quire.core.spec import Backbone
 from quire.core.visibility import Apart, Causal, Full, Visibility, Window
 from quire.nn.dropout import attention, dropped
 from quire.nn.flowing import flowing, flows
-from quire.nn.grid import Grid, worth_it
+from quire.nn.grid import Grid, Size, together
 from quire.nn.positions import Rotation
 from quire.nn.prefix import PrefixTable
 
@@ -55,12 +55,21 @@ class Run:
     length: int
     sees: Visibility
     device: torch.device | str = "cpu"
-    given: Tensor | None = None  # [H, L, L] or [R, 1, L, L]: a mask that holds more than the visibility
+    given: Tensor | None = None  # [H, L, L] or [R, 1, 1 or L, L]: a mask that holds more than the visibility
+    grid: Grid | None = None  # where sequences of unequal length, at most L, stand in [R, L]
 
     @property
     def size(self) -> int:
         """Positions of all its sequences."""
-        return self.sequences * self.length
+        return self.sequences * self.length if self.grid is None else len(self.grid.place_N)
+
+    def laid(self, x_nX: Tensor) -> Tensor:
+        """[n, ...] -> [R, L, ...], a view where all are equally long."""
+        return x_nX.view(self.sequences, self.length, *x_nX.shape[1:]) if self.grid is None else self.grid.laid(x_nX)
+
+    def taken(self, x_RLX: Tensor) -> Tensor:
+        """[R, L, X] -> [n, X]"""
+        return x_RLX.flatten(0, 1) if self.grid is None else self.grid.taken(x_RLX)
 
     @property
     def here(self) -> slice:
@@ -79,9 +88,9 @@ class Run:
         return additive(self.sees, self.length, self.device)
 
     @property
-    def masked(self) -> bool:
-        """Whether attention needs the mask of its visibility."""
-        return self.given is None and self.band is None and not isinstance(self.sees, Full | Causal)
+    def joins(self) -> bool:
+        """Whether a mask can tell all that attention must know of it."""
+        return self.given is None and self.band is None
 
     def within(self, radius: int) -> Run:
         """The same, where a position sees `radius` neighbours on either side at most."""
@@ -147,6 +156,27 @@ class Band:
         return blank.masked_fill_(~together, float("-inf")).unsqueeze(1)
 
 
+def _joined(runs: Sequence[Run]) -> Run:
+    """Neighbours as one, under a mask for each sequence."""
+    first, longest = runs[0], max(run.length for run in runs)
+    if len(runs) == 1:
+        return first
+    lengths = [run.length for run in runs for _ in range(run.sequences)]
+    grid = Grid.of(lengths, first.device) if min(lengths) < longest else None
+    if all(isinstance(run.sees, Full) for run in runs):
+        given = Grid.of(lengths, first.device).blank(lengths)
+    else:
+        given = torch.cat([_squared(run, longest).expand(run.sequences, 1, -1, -1) for run in runs])
+    return Run(first.start, len(lengths), longest, first.sees, first.device, given, grid)
+
+
+def _squared(run: Run, length: int) -> Tensor:
+    """[length, length], additive: the visibility of a run, and nobody sees what stands behind its sequences."""
+    own = additive(run.sees, run.length, run.device)
+    more = length - run.length
+    return F.pad(F.pad(own, (0, more), value=float("-inf")), (0, 0, 0, more))
+
+
 class Layout:
     """Who stands where in a packed batch: its runs, in order, covering all N positions."""
 
@@ -162,7 +192,7 @@ class Layout:
         self.runs, self.positions, self.segments, self.radius = list(runs), positions_N, segments_N, radius
         self.sizes = [run.size for run in self.runs]
         self._local: dict[int, Layout] = {}
-        self._grids: dict[int, tuple[Grid, Tensor] | None] = {}
+        self._calls: dict[tuple[int, bool], list[Run]] = {}
         self._rotations = {} if rotations is None else rotations
 
     @classmethod
@@ -196,18 +226,20 @@ class Layout:
         """Of all sequences, in order."""
         return [run.length for run in self.runs for _ in range(run.sequences)]
 
-    @cached_property
-    def calls(self) -> list[Run]:
-        """The runs, but for neighbours of equal length that each need a mask: they are one, under all their masks."""
-        found: list[Run] = []
-        for (_, masked), group in groupby(self.runs, key=lambda run: (run.length, run.masked)):
-            runs = list(group)
-            if not masked or len(runs) == 1:
-                found += runs
-                continue
-            masks = [additive(run.sees, run.length, run.device).expand(run.sequences, 1, -1, -1) for run in runs]
-            found.append(replace(runs[0], sequences=sum(run.sequences for run in runs), given=torch.cat(masks)))
-        return found
+    def calls(self, inner: int, *, learning: bool) -> list[Run]:
+        """The runs as attention over heads of `inner` numbers together takes them: neighbours are one where calls cost
+        more than their masks and the blanks behind the shorter ones."""
+        if (inner, learning) not in self._calls:
+            self._calls[inner, learning] = found = []
+            for joins, neighbours in groupby(self.runs, key=lambda run: run.joins):
+                runs = list(neighbours)
+                if not joins:
+                    found += runs
+                    continue
+                sizes = [Size(run.length, run.sequences, not isinstance(run.sees, Full | Causal)) for run in runs]
+                counts = together(sizes, inner=inner, learning=learning, device=self.positions.device)
+                found += [_joined(runs[a:b]) for a, b in pairwise(accumulate(counts, initial=0))]
+        return self._calls[inner, learning]
 
     def check(self, spec: Backbone) -> None:
         """BadInput where somebody may not see everything, and the body cannot keep it from him."""
@@ -252,21 +284,6 @@ class Layout:
         """Those of the runs; None of one whose mask was given."""
         return {type(run.sees) if run.given is None else None for run in self.runs}
 
-    def grid(self, inner: int) -> tuple[Grid, Tensor] | None:
-        """Where the sequences are short and unequal: all of them at once, and the mask [S, 1, L or 1, L] of it."""
-        if inner not in self._grids:
-            plain = self.kinds in ({Full}, {Causal})
-            lengths, device = self.lengths, self.positions.device
-            worth = plain and worth_it(lengths, lengths, calls=len(self.runs), inner=inner, device=device)
-            self._grids[inner] = self._gridded(Causal in self.kinds) if worth else None
-        return self._grids[inner]
-
-    def _gridded(self, causal: bool) -> tuple[Grid, Tensor]:
-        device = self.positions.device
-        grid = Grid.of(self.lengths, device)
-        mask = grid.blank(self.lengths)
-        return grid, mask + additive(Causal(), mask.shape[-1], device) if causal else mask
-
     def rotation(self, *, base: float, width: int) -> Rotation:
         """The rotation of heads of `width` at all positions; made once for all layers."""
         if (base, width) not in self._rotations:
@@ -303,13 +320,10 @@ class Mixing(nn.Module):
         if flows(q_NHD) and self.plain and layout.kinds in ({Full}, {Causal}):
             causal = layout.kinds == {Causal}
             return flowing(q_NHD, k_NHD, v_NHD, layout.lengths, causal=causal, scale=self.scale).flatten(1)
-        if (found := layout.grid(q_NHD[0].numel())) is not None:
-            grid, mask = found
-            q, k, v = (grid.laid(x).transpose(1, 2) for x in (q_NHD, k_NHD, v_NHD))
-            return grid.taken(self.mix(q, k, v, mask=mask).transpose(1, 2).flatten(2))
+        calls = layout.calls(q_NHD[0].numel(), learning=self.training)
         # Split, not sliced: the gradient of slices is as many arrays of N as there are runs.
-        sizes = [run.size for run in layout.calls]
-        pieces = zip(layout.calls, *(torch.split(t, sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
+        sizes = [run.size for run in calls]
+        pieces = zip(calls, *(torch.split(t, sizes) for t in (q_NHD, k_NHD, v_NHD)), strict=True)
         mixed = [self._attend(run, *qkv) for run, *qkv in pieces]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
@@ -317,8 +331,8 @@ class Mixing(nn.Module):
         if (band := run.band) is not None:
             mixed = self.mix(band.queries(q_nHD), band.keys(k_nHD), band.keys(v_nHD), mask=band.mask)
             return mixed.transpose(1, 2).flatten(2).flatten(0, 1)[: len(q_nHD)]
-        q, k, v = (x.view(run.sequences, run.length, *x.shape[1:]).transpose(1, 2) for x in (q_nHD, k_nHD, v_nHD))
-        return self.mix(q, k, v, mask=run.mask, causal=run.causal).transpose(1, 2).flatten(2).flatten(0, 1)
+        q, k, v = (run.laid(x).transpose(1, 2) for x in (q_nHD, k_nHD, v_nHD))
+        return run.taken(self.mix(q, k, v, mask=run.mask, causal=run.causal).transpose(1, 2).flatten(2))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         """softmax(score(q, k) + mask) v: queries, keys and values [R, H, L, D] -> [R, H, L, D]."""

@@ -36,7 +36,7 @@ class Crossing:
         self.targets, self.sources, self.hidden_N, self.device = targets, sources, hidden_N, device
         together = groupby(zip(targets, sources, strict=True))
         self.pairs = [(len(list(members)), q, length) for (q, length), members in together]  # R, Q, L of each run
-        self._grids: dict[int, tuple[Grid, Grid, Tensor] | None] = {}
+        self._grids: dict[tuple[int, bool], tuple[Grid, Grid, Tensor] | None] = {}
 
     @cached_property
     def masks(self) -> list[Tensor | None]:
@@ -46,13 +46,13 @@ class Crossing:
         cut = torch.split(_additive(self.hidden_N), [r * length for r, _, length in self.pairs])
         return [part.view(r, 1, 1, length) for part, (r, _, length) in zip(cut, self.pairs, strict=True)]
 
-    def grids(self, inner: int) -> tuple[Grid, Grid, Tensor] | None:
+    def grids(self, inner: int, *, learning: bool) -> tuple[Grid, Grid, Tensor] | None:
         """Those of targets and sources, and the mask [S, 1, 1, L], where one call for all is worth its blanks."""
-        if inner not in self._grids:
-            calls = len(self.pairs)
-            worth = worth_it(self.targets, self.sources, calls=calls, inner=inner, device=self.device)
-            self._grids[inner] = self._gridded() if worth else None
-        return self._grids[inner]
+        if (inner, learning) not in self._grids:
+            costs = {"calls": len(self.pairs), "inner": inner}
+            worth = worth_it(self.targets, self.sources, **costs, learning=learning, device=self.device)
+            self._grids[inner, learning] = self._gridded() if worth else None
+        return self._grids[inner, learning]
 
     def _gridded(self) -> tuple[Grid, Grid, Tensor]:
         targets, sources = (Grid.of(lengths, self.device) for lengths in (self.targets, self.sources))
@@ -88,7 +88,7 @@ class CrossAttention(nn.Module):
     def forward(self, x_TW: Tensor, source: Source) -> Tensor:
         """[T, W] -> [T, W]"""
         crossing = source.crossing
-        if (found := crossing.grids(self.out.in_features)) is not None:
+        if (found := crossing.grids(self.out.in_features, learning=self.training)) is not None:
             theirs, ours, mask = found
             q, k, v = (
                 grid.laid(x_NHD).transpose(1, 2)

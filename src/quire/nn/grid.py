@@ -7,16 +7,21 @@ Legend: N positions of all sequences, S sequences, L the longest of them, X any 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-CALL = 4e6
+CALL = 16e6
 """FLOPs that take as long as a call of attention, forward and backward, with all that leads to it; on a CPU."""
+READING = 1e5
+"""The same where nothing is learnt, less what laying a grid costs."""
 LAUNCH = 1e9
-"""The same on a GPU, which computes a thousand times as fast and begins no sooner."""
+"""Of a call on a GPU, which computes a thousand times as fast and begins no sooner."""
+MASK = 0.15
+"""What a mask adds to the cost of a query and a key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,7 @@ class Grid:
 
     def laid(self, x_NX: Tensor) -> Tensor:
         """[N, ...] -> [S, L, ...], 0 where nobody stands."""
-        shape, x_NX = (*self.index_SL.shape, *x_NX.shape[1:]), x_NX.flatten(1)
+        shape, x_NX = (*self.index_SL.shape, *x_NX.shape[1:]), x_NX.reshape(len(x_NX), math.prod(x_NX.shape[1:]))
         # Gathering rows instead would add up the gradients of all blanks in one row: on a GPU, one after the other.
         blank = x_NX.new_zeros(self.index_SL.numel(), x_NX.shape[1])
         return blank.index_copy(0, self.place_N, x_NX).view(shape)
@@ -53,10 +58,68 @@ class Grid:
 
 
 def worth_it(
-    queries: Sequence[int], keys: Sequence[int], *, calls: int, inner: int, device: torch.device | str = "cpu"
+    queries: Sequence[int],
+    keys: Sequence[int],
+    *,
+    calls: int,
+    inner: int,
+    learning: bool,
+    device: torch.device | str = "cpu",
 ) -> bool:
     """Whether what the blanks cost, in heads of `inner` numbers together, is less than `calls` calls."""
     square = len(queries) * max(queries, default=0) * max(keys, default=0)
     blanks = square - sum(q * k for q, k in zip(queries, keys, strict=True))
-    call = CALL if torch.device(device).type == "cpu" else LAUNCH
-    return 12.0 * inner * blanks < call * (calls - 1)  # two products, forward and twice backward
+    return _pair(inner) * blanks < _call(device, learning) * (calls - 1)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a run: its sequences, and whether they are masked even in a call of their own."""
+
+    length: int
+    sequences: int
+    masked: bool
+
+    @property
+    def pairs(self) -> int:
+        """Of queries and keys."""
+        return self.sequences * self.length**2
+
+
+def together(sizes: Sequence[Size], *, inner: int, learning: bool, device: torch.device | str = "cpu") -> list[int]:
+    """How many neighbouring runs each call takes, so that calls, blanks and masks cost least.
+
+    A group that costs more than a call for each of its runs is not made larger.
+    """
+    call, pair = _call(device, learning), _pair(inner)
+    best, taken = [0.0], [0]  # for the first runs: what they cost, and how many the last call of them takes
+    for last, size in enumerate(sizes):
+        found = [(best[last] + call, 1)]
+        longest, rows, free, pairs = size.length, size.sequences, 0 if size.masked else size.sequences, size.pairs
+        for first in range(last - 1, -1, -1):
+            more = sizes[first]
+            longest, rows, pairs = max(longest, more.length), rows + more.sequences, pairs + more.pairs
+            free += 0 if more.masked else more.sequences
+            extra = pair * ((rows + MASK * free) * longest**2 - pairs)
+            found.append((best[first] + call + extra, last - first + 1))
+            if extra > call * (last - first):
+                break
+        cost, count = min(found)
+        best.append(cost)
+        taken.append(count)
+    counts, end = list[int](), len(sizes)
+    while end:
+        counts.append(taken[end])
+        end -= taken[end]
+    return counts[::-1]
+
+
+def _call(device: torch.device | str, learning: bool) -> float:
+    if torch.device(device).type != "cpu":
+        return LAUNCH
+    return CALL if learning else READING
+
+
+def _pair(inner: int) -> float:
+    """FLOPs of a query and a key: two products, forward and twice backward."""
+    return 12.0 * inner

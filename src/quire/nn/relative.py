@@ -70,13 +70,14 @@ class RelativeAttention(nn.Module):
         """Every position attends to those that its run lets it see: [N, W]."""
         streams = (q_NHD, k_NHD, v_NHD, layout.positions, layout.segments)
         mixed = []
-        sizes = [run.size for run in layout.calls]
-        for run, *pieces in zip(layout.calls, *(torch.split(stream, sizes) for stream in streams), strict=True):
-            q, k, v, places_RL, segments_RL = (x.view(run.sequences, run.length, *x.shape[1:]) for x in pieces)
+        calls = layout.calls(q_NHD[0].numel(), learning=self.training)
+        sizes = [run.size for run in calls]
+        for run, *pieces in zip(calls, *(torch.split(stream, sizes) for stream in streams), strict=True):
+            q, k, v, places_RL, segments_RL = (run.laid(x) for x in pieces)
             far_RLL = places_RL.unsqueeze(2) - places_RL.unsqueeze(1)
             differs_RLL = segments_RL.unsqueeze(2) != segments_RL.unsqueeze(1)
             whole = self.attend(q, k, v, far_RLL, differs_RLL, r_HKD=r_HKD, mask=_mask(run))
-            mixed.append(whole.flatten(0, 1))
+            mixed.append(run.taken(whole))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
     def attend(

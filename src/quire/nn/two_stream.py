@@ -61,7 +61,7 @@ def asked(at_M: Tensor, layout: Layout) -> list[Asked]:
         grid = Grid.of(np.diff(bounds).tolist(), at_M.device)
         stands = slice(start, start + len(rules) * length)
         apart = [
-            grid.laid(told_N[here_M].unsqueeze(1)) - told_N[stands].view(len(rules), 1, length)
+            grid.laid(told_N[here_M]).unsqueeze(2) - told_N[stands].view(len(rules), 1, length)
             for told_N in (layout.positions, layout.segments)
         ]
         mask = _mask(places, rules, length).to(at_M.device)
