@@ -1,10 +1,11 @@
 """One attention for every visibility, on packed sequences.
 
-Legend: N positions of all sequences, M some of them, H heads, D width of a head, W = H * D, L length of one sequence,
-R sequences of one run.
+Legend: N positions of all sequences, M some of them, n those of a run, H heads, D width of a head, W = H * D, L length
+of one sequence, R sequences of one run.
 
 Sequences stand in the batch by length, so that a run of equal length and equal visibility is a view [R, H, L, D] of
-the packed array: no padding, no copy. Full and causal visibilities never build a mask.
+the packed array: no padding, no copy. Full and causal visibilities build no mask then. Where calls are many and blanks
+few, neighbouring runs are one under a mask (`Layout.calls`).
 """
 
 from __future__ import annotations
@@ -162,12 +163,13 @@ def _joined(runs: Sequence[Run]) -> Run:
     if len(runs) == 1:
         return first
     lengths = [run.length for run in runs for _ in range(run.sequences)]
-    grid = Grid.of(lengths, first.device) if min(lengths) < longest else None
+    grid = Grid.of(lengths, first.device)
     if all(isinstance(run.sees, Full) for run in runs):
-        given = Grid.of(lengths, first.device).blank(lengths)
+        given = grid.blank(lengths)
     else:
         given = torch.cat([_squared(run, longest).expand(run.sequences, 1, -1, -1) for run in runs])
-    return Run(first.start, len(lengths), longest, first.sees, first.device, given, grid)
+    unequal = grid if min(lengths) < longest else None
+    return Run(first.start, len(lengths), longest, first.sees, first.device, given, unequal)
 
 
 def _squared(run: Run, length: int) -> Tensor:
