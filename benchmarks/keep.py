@@ -5,11 +5,14 @@ back (`cp -r benchmarks/kept/transfer runs/`), what is finished is not made agai
 runs/transfer`. No text is among it, and no probability.
 """
 
+import json
 from pathlib import Path
 
 import typer
 
+from quire.core.config import parse
 from quire.core.results import Study
+from quire.multitask.job import Results
 from quire.train.folder import IDENTITY, RECIPE
 from quire.train.safe import write_whole
 
@@ -21,17 +24,26 @@ def main(found: Path, kept: Path) -> None:
     for path in sorted(path for name in (RESULTS, RECIPE, IDENTITY) for path in found.rglob(name)):
         text = path.read_text(encoding="utf-8")
         if path.name == RESULTS:
-            text = leaner(Study.from_json(text, where=str(path))).to_json()
+            text = lean(text, where=str(path))
         place = kept / path.relative_to(found)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, text.replace(str(found), f"runs/{kept.name}"))
 
 
+def lean(text: str, *, where: str) -> str:
+    """What is kept of a `results.json`: of one study, or of those of tasks that share."""
+    if "studies" not in (data := json.loads(text)):
+        return leaner(Study.from_json(text, where=where)).to_json()
+    found = parse(Results, data, where=where)
+    update = {"studies": {name: leaner(study) for name, study in found.studies.items()}}
+    return found.model_copy(update=update).model_dump_json()
+
+
 def leaner(study: Study) -> Study:
-    """Without probabilities and curves, and without where it was found."""
+    """Without texts, probabilities and curves, and without where it was found."""
     arms = tuple(arm.model_copy(update={"probabilities": None, "curves": ()}) for arm in study.arms)
     environment = study.environment.model_copy(update={"command": ""})
-    return study.model_copy(update={"arms": arms, "environment": environment, "usage": {}})
+    return study.model_copy(update={"arms": arms, "environment": environment, "usage": {}, "texts": {}})
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """What studies found, as it is kept: it opens, tells nothing of where it was found, and is what the pages say."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import keep
 from benchmarks.studies import table
+from benchmarks.transfer.sharing import compared
 
 from quire.core.results import Arm, DataFacts, Environment, Study
+from quire.multitask.job import reopened
 from quire.train.folder import IDENTITY, RECIPE
 
 HOME = Path(__file__).parents[1] / "benchmarks"
-KEPT = sorted((HOME / "kept").rglob(keep.RESULTS))
+SHARING = HOME / "kept" / "transfer" / "sharing"
+KEPT = [path for path in sorted((HOME / "kept").rglob(keep.RESULTS)) if SHARING not in path.parents]
 AGAINST = ("class", "softmax", "head", "single", "full")
 """What the others are compared with: the first arm that there is."""
 
@@ -24,6 +28,27 @@ def test_a_page_shows_what_was_found(path: Path) -> None:
     ours = [line.removesuffix("published |").removesuffix(" |") for line in table(study, against=against)]
     for line in ours:  # further columns are not the study's
         assert f"\n{line}" in page
+
+
+def test_the_page_shows_how_tasks_shared() -> None:
+    apart, together = (reopened(SHARING / part).results.studies for part in ("apart", "together"))
+    page = (HOME / "transfer.md").read_text(encoding="utf-8")
+    assert f"\n{compared(apart, together)}\n" in page
+
+
+@pytest.mark.parametrize("path", sorted((HOME / "kept").rglob(keep.RESULTS)), ids=str)
+def test_what_is_kept_is_what_would_be_kept_of_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(keep.lean(text, where=str(path))) == json.loads(text), "texts are among it, or probabilities"
+
+
+def test_results_of_tasks_that_share_are_kept_without_texts() -> None:
+    found = reopened(SHARING / "apart").results
+    told = {
+        name: study.model_copy(update={"texts": {0: "a text of somebody"}}) for name, study in found.studies.items()
+    }
+    heavy = found.model_copy(update={"studies": told}).model_dump_json()
+    assert keep.lean(heavy, where="heavy") == (SHARING / "apart" / keep.RESULTS).read_text(encoding="utf-8")
 
 
 def test_nothing_is_kept_but_what_was_found(tmp_path: Path) -> None:
@@ -48,6 +73,7 @@ def test_nothing_is_kept_but_what_was_found(tmp_path: Path) -> None:
         data=DataFacts(splits=()),
         environment=Environment(cpu="", cores=1, threads=1, command=f"python -m benchmarks.transfer {found}"),
         seconds=1.0,
+        texts={1: "a text of somebody"},
         usage={"Command line": f"quire predict {found} 'a text'"},
     )
     (found / "trec" / "arms").mkdir(parents=True)
@@ -59,6 +85,8 @@ def test_nothing_is_kept_but_what_was_found(tmp_path: Path) -> None:
     assert {path.name for path in kept.rglob("*") if path.is_file()} == {keep.RESULTS, RECIPE, IDENTITY}
     assert not [path for path in kept.rglob("*") if path.is_file() and str(tmp_path) in path.read_text()]
     assert (kept / "trec" / RECIPE).read_text() == "train: runs/transfer/files/train.csv\n"
-    [one] = Study.from_json((kept / "trec" / keep.RESULTS).read_text(), where="kept").arms
+    study = Study.from_json((kept / "trec" / keep.RESULTS).read_text(), where="kept")
+    assert not study.texts
+    [one] = study.arms
     assert one.probabilities is None
     assert one.predictions.tolist() == [[0, 1]]

@@ -6,6 +6,7 @@ from functools import partial
 
 from benchmarks.transfer.files import pairs, recipe_file, sst2, trec
 from benchmarks.transfer.scale import Work
+from quire.core.results import Study
 from quire.multitask import share
 from quire.multitask.table import markdown, tabulate
 
@@ -56,9 +57,14 @@ def run(work: Work) -> Iterator[str]:
 
     apart = shared(arms(APART), sharing="single", out=work.home / "apart").results.studies
     together = shared(arms(TOGETHER), sharing="joint", out=work.home / "together").results.studies
+    yield compared(apart, together) + "\n"
+    yield PUBLISHED + "\n"
+
+
+def compared(apart: Mapping[str, Study], together: Mapping[str, Study]) -> str:
+    """One table from the studies of each task, all ways beside the first of those that share nothing."""
     both = {
         name: study.model_copy(update={"arms": (*study.arms, *together[name].arms)}) for name, study in apart.items()
     }
-    first, *others = (arm.name for arm in both["rte"].arms)
-    yield markdown(tabulate(both, [(name, first) for name in others])) + "\n"
-    yield PUBLISHED + "\n"
+    first, *others = (arm.name for arm in next(iter(both.values())).arms)
+    return markdown(tabulate(both, [(name, first) for name in others]))
