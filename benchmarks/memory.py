@@ -29,8 +29,8 @@ PROC = Path("/proc/self")
 Found = TypeVar("Found")
 REMARKS = (
     "Memory: as in pre-training and fine-tuning, the same texts, model and settings. Counted is the peak of resident "
-    "memory over that just before the first step, in a new process for every run: weights, imports and data are not in "
-    "it, gradients, moments and the count of FLOPs that Quire makes first are. A turn of fine-tuning is an epoch, so "
+    "memory over that when training begins, in a new process for every run: weights, imports and data are not in it, "
+    "gradients, moments and the count of FLOPs that Quire makes first are. A turn of fine-tuning is an epoch, so "
     "that the largest batch counts: of the Trainer one padded to its longest sentence.",
 )
 
@@ -58,7 +58,7 @@ class Work:
 
 
 class Gauge(Clock):
-    """How far resident memory rises from the beginning of training on: the progress that the loop reports to."""
+    """How far resident memory rises from a moment on; told of one by whoever reports progress to it."""
 
     def start(self, title: str = "", total: int = 0, done: int = 0) -> None:
         gc.collect()
@@ -71,9 +71,10 @@ class Gauge(Clock):
 
 
 def of(model: Model, job: Job) -> int:
-    """Bytes that Quire's loop takes."""
+    """Bytes that Quire's loop takes, with all that it does before its first update."""
     gauge = Gauge()
-    fit(model, job, progress=gauge)
+    gauge.start()
+    fit(model, job)
     return gauge.risen()
 
 
