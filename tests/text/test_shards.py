@@ -177,8 +177,9 @@ def test_what_follows_from_a_corpus_is_made_once_and_never_taken_for_that_of_ano
 def test_what_is_kept_is_made_anew_where_its_file_is_cut_or_cannot_be_written(shards: Shards) -> None:
     shards.kept("places", lambda: np.arange(9))
     [file] = shards.folder.glob("places*")
-    file.write_bytes(file.read_bytes()[:-8])
-    assert shards.kept("places", lambda: np.arange(9)).tolist() == [*range(9)]
+    for left in (-8, 0):
+        file.write_bytes(file.read_bytes()[:left])
+        assert shards.kept("places", lambda: np.arange(9)).tolist() == [*range(9)]
     file.unlink()
     file.mkdir()
     assert shards.kept("places", lambda: np.arange(9)).tolist() == [*range(9)]

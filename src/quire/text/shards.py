@@ -235,10 +235,10 @@ class Shards:
 
 
 def _mapped(path: Path) -> Ints | None:
-    """The numbers of a file, as memory; None where it is missing or cut."""
+    """The numbers of a file, as memory; None where it is missing, cut or empty."""
     try:
         return np.asarray(np.load(path, mmap_mode="r"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
 
 
