@@ -22,7 +22,7 @@ from quire.objectives.mlm import Mlm
 from quire.objectives.pair import Pair
 from quire.paradigms import Paradigm
 from quire.paradigms.classify import Classify
-from quire.train import checkpoint
+from quire.train import checkpoint, loop
 from quire.train.feed import Fixed
 from quire.train.log import Log
 from quire.train.loop import Job, fit, planned
@@ -309,6 +309,14 @@ def test_a_stop_at_the_last_step_finishes(lab: Lab, tmp_path: Path) -> None:
     request = StopRequest()
     _, records = lab.fit(lab.job(Mlm()), tmp_path, stop=request, progress=At(STEPS, lambda: request.note(2, None)))
     assert len(records) == STEPS
+
+
+def test_the_clock_begins_behind_the_count_of_flops(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(loop._Run, "price", lambda run, t: heard.append("count"))
+    monkeypatch.setattr(Silent, "start", lambda *_: heard.append("start"))
+    lab.fit(lab.job(Mlm(), steps=1), progress=Silent())
+    assert heard == ["count", "start"]
 
 
 def test_watch_is_asked_every_so_often_and_at_the_end(lab: Lab) -> None:
