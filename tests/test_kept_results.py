@@ -15,7 +15,8 @@ from quire.train.folder import IDENTITY, RECIPE
 
 HOME = Path(__file__).parents[1] / "benchmarks"
 SHARING = HOME / "kept" / "transfer" / "sharing"
-KEPT = [path for path in sorted((HOME / "kept").rglob(keep.RESULTS)) if SHARING not in path.parents]
+ALL = sorted((HOME / "kept").rglob(keep.RESULTS))
+KEPT = [path for path in ALL if SHARING not in path.parents]
 AGAINST = ("class", "softmax", "head", "single", "full")
 """What the others are compared with: the first arm that there is."""
 
@@ -36,7 +37,7 @@ def test_the_page_shows_how_tasks_shared() -> None:
     assert f"\n{compared(apart, together)}\n" in page
 
 
-@pytest.mark.parametrize("path", sorted((HOME / "kept").rglob(keep.RESULTS)), ids=str)
+@pytest.mark.parametrize("path", ALL, ids=[str(path.parent.relative_to(HOME / "kept")) for path in ALL])
 def test_what_is_kept_is_what_would_be_kept_of_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert json.loads(keep.lean(text, where=str(path))) == json.loads(text), "texts are among it, or probabilities"
