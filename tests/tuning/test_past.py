@@ -138,6 +138,24 @@ def test_weights_that_are_worn_are_given_back_and_the_gradient_is_the_students(
         assert p.grad is None or before is None or torch.equal(p.grad, before)
 
 
+def test_under_bf16_a_teacher_is_itself_though_the_student_was_cast_before(labelled: Labelled, batch: Packed) -> None:
+    """Autocast keeps its copies by tensor, and whose weights a tensor holds is not its matter."""
+    model, _ = labelled(Sda(), steps=1, dropout=0.0)
+    own = weights(model)
+    far = {name: p + torch.randn_like(p) for name, p in own.items()}
+    with wearing(model, far), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        alone = Step(model.eval(), batch).logits("classify")
+    with torch.autocast("cpu", torch.bfloat16):
+        before = Step(model, batch).logits("classify")
+        step = Step(model, batch)
+        step.logits("classify")
+        [told] = logits_with(far, step, ["classify"])
+        after = Step(model, batch).logits("classify")
+    assert torch.equal(told, alone)
+    assert not torch.equal(told, before)
+    assert torch.equal(after, before)
+
+
 def test_a_ring_forgets_the_oldest(tiny: Backbone) -> None:
     layer = torch.nn.Linear(1, 1, bias=False)
     memory = Memory(layer, 2)

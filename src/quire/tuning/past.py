@@ -82,13 +82,17 @@ def wearing(model: nn.Module, weights: Weights) -> Iterator[None]:
     """While it lasts, the model has these weights; afterwards its own, which no gradient notices."""
     parameters = dict(model.named_parameters())
     own = {name: parameters[name].data for name in weights}
-    for name, value in weights.items():
-        parameters[name].data = value
     try:
+        _put(parameters, weights)
         yield
     finally:
-        for name, value in own.items():
-            parameters[name].data = value
+        _put(parameters, own)
+
+
+def _put(parameters: Mapping[str, nn.Parameter], weights: Weights) -> None:
+    for name, value in weights.items():
+        parameters[name].data = value
+    torch.clear_autocast_cache()  # it keeps its copies by tensor, and would give those of the weights before
 
 
 class Remembering(Over):
