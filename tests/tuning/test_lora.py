@@ -99,6 +99,33 @@ def test_the_scale_is_alpha_by_rank(labelled: Labelled, batch: Packed) -> None:
     torch.testing.assert_close(found[1], 2 * found[0])
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param({"ffn": 3 * 24}, id="a wide layer is one matrix"),
+        pytest.param({"heads": 3, "head_width": 5}, id="heads narrower than the body together"),
+    ],
+)
+def test_how_many_matrices_a_layer_holds_is_not_read_off_its_shape(
+    tiny: Backbone, batch: Packed, sizes: dict[str, int]
+) -> None:
+    spec = tiny.model_copy(update=sizes)
+    strategy = Lora(rank=2, on=("query", "value", "up"))
+    model = strategy.prepare(Model(spec, {"classify": SequenceHead(outputs=2)}, seed=1))
+    rows = {"backbone.blocks.0.attention.qkv": spec.inner, "backbone.blocks.0.ffn.up": spec.ffn}
+    for place, outputs in rows.items():
+        layer = model.get_submodule(place)
+        assert isinstance(layer, LowRank)
+        assert layer.b.shape[1] == outputs, place
+        layer.b.data.fill_(1.0)
+    qkv = model.get_submodule("backbone.blocks.0.attention.qkv")
+    assert isinstance(qkv, LowRank)
+    assert [bool(part.any()) for part in (qkv.merged() - qkv.weight).chunk(3)] == [True, False, True]
+    beside = scores(model, batch)
+    strategy.finish(model)
+    torch.testing.assert_close(scores(model, batch), beside, rtol=1e-5, atol=1e-5)
+
+
 def test_a_body_without_such_matrices_is_refused(tmp_path: Path) -> None:
     bag = Model(Bag(vocab=60, width=8), {"classify": SequenceHead(outputs=2, pool="mean")})
     with pytest.raises(BadInput, match=r"strategy\.lora: this body has none of query, value"):

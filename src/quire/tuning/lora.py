@@ -27,7 +27,7 @@ from quire.core.errors import BadInput
 from quire.core.spec import Rate, Size
 from quire.nn.dropout import dropped
 from quire.nn.model import Model
-from quire.tuning.base import Group, Strategy, split_decay
+from quire.tuning.base import Strategy
 
 Matrix: TypeAlias = Literal["query", "key", "value", "out", "up", "down"]
 _QKV: tuple[Matrix, ...] = ("query", "key", "value")
@@ -54,15 +54,12 @@ class Lora(Strategy):
         draw = torch.Generator().manual_seed(self.seed)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith("heads."))
-        for place, matrices in self._places(model):
+        for place, parts, matrices in self._places(model):
             parent, _, leaf = place.rpartition(".")
             plain = model.get_submodule(place)
             assert isinstance(plain, nn.Linear)
-            setattr(model.get_submodule(parent), leaf, LowRank(plain, self, matrices, draw))
+            setattr(model.get_submodule(parent), leaf, LowRank(plain, self, parts, matrices, draw))
         return model
-
-    def groups(self, model: Model) -> list[Group]:
-        return split_decay(Group({name: p for name, p in model.named_parameters() if p.requires_grad}))
 
     def kept(self, model: Model) -> AbstractContextManager[None]:
         return _merged(model)
@@ -79,33 +76,33 @@ class Lora(Strategy):
         for parameter in model.parameters():
             parameter.requires_grad_(True)
 
-    def _places(self, model: Model) -> Iterator[tuple[str, Sequence[int]]]:
-        """The linear layers that get an update, and which of the matrices that stand in one."""
+    def _places(self, model: Model) -> Iterator[tuple[str, int, Sequence[int]]]:
+        """The linear layers that get an update, how many matrices stand in one, and which of them it is for."""
         found = False
         for block, _ in model.named_modules():
             if not block.startswith("backbone.") or not block.rpartition(".")[2].isdigit():
                 continue
             inside = dict(model.get_submodule(block).named_modules())
             if "attention.qkv" in inside and (of_qkv := [_QKV.index(m) for m in self.on if m in _QKV]):
-                yield f"{block}.attention.qkv", sorted(of_qkv)
+                yield f"{block}.attention.qkv", len(_QKV), sorted(of_qkv)
                 found = True
             for matrix, home in _HOME.items():
                 if matrix in self.on and home in inside:
-                    yield f"{block}.{home}", [0]
+                    yield f"{block}.{home}", 1, [0]
                     found = True
         if not found:
             raise BadInput(f"strategy.lora: this body has none of {', '.join(self.on)}; take a Transformer, or full")
 
 
 class LowRank(nn.Linear):
-    """A frozen linear layer with learnt updates of some of the matrices [O, W] that stand below each other in it."""
+    """A frozen linear layer with learnt updates of some of the `parts` matrices [O, W] that stand in it, one below the
+    other."""
 
-    def __init__(self, plain: nn.Linear, how: Lora, matrices: Sequence[int], draw: torch.Generator) -> None:
+    def __init__(self, plain: nn.Linear, how: Lora, parts: int, matrices: Sequence[int], draw: torch.Generator) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight, self.bias = plain.weight, plain.bias
         self.matrices, self.scale, self.dropout = tuple(matrices), how.alpha / how.rank, how.dropout
-        parts = 3 if plain.out_features == 3 * plain.in_features and set(how.on) & set(_QKV) else 1
         self.rows = plain.out_features // parts
         bound = 1 / math.sqrt(plain.in_features)  # Kaiming's for a = sqrt(5), as in the release
         drawn_KRW = torch.empty(len(matrices), how.rank, plain.in_features).uniform_(-bound, bound, generator=draw)
