@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +12,17 @@ from quire.core.catalogue import Component, catalogue, find
 from quire.core.errors import BadInput, Stopped
 from quire.core.example import Batch, Example, Passage, World
 from quire.core.heads import SequenceHead, TokenHead
+from quire.core.random import Rng, rng
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.objectives import Objective
-from quire.train.loop import Job, fit
+from quire.paradigms import Paradigm
+from quire.train.loop import Job, fit, planned
 from quire.train.signals import StopRequest
 from quire.tuning import Strategy
 from quire.tuning.base import Group, Over, split_decay
 from quire.tuning.full import Full
-from quire.tuning.past import Sda, SelfEnsemble, asked
+from quire.tuning.past import Sda, SelfEnsemble, asked, memory_of
 
 NAMES = list(catalogue(Strategy))
 TOGETHER = [
@@ -201,3 +204,61 @@ def test_a_teacher_needs_a_head_to_compare(model: Model, world: World) -> None:
     step = Step(model, Packed(Batch.pack([Example.of(world.vocab, text).label("elsewhere", 1)])))
     with pytest.raises(BadInput, match="nothing here has a head of that name"):
         asked(step)
+
+
+SAYS = {
+    "classify": None,
+    "classify-attention": None,
+    "classify-concat": None,
+    "classify-private": None,
+    "classify-windows": None,
+    "label": None,
+    "match": None,
+    "regress": None,
+    "regress-scaled": None,
+    "label-crf": "a row of tags as a CRF",
+    "extract": "where an answer begins and ends",
+    "extract-shown": "where an answer begins and ends",
+    "extract_label": "where an answer begins and ends",
+    "extract_spans": "where an answer begins and ends",
+    "extract_spans-asked": "where an answer begins and ends",
+    "siamese": "how two vectors go together",
+    "match-bi": "how two vectors go together",
+    "prompt": "nothing here has a head of that name",
+    "write_label": "nothing here has a head of that name",
+    "write_spans": "nothing here has a head of that name",
+    "write_spans-named": "nothing here has a head of that name",
+    "parse": "nothing here has a head of that name",
+    "nest": "nothing here has a head of that name",
+}
+"""What the strategies that compare logits refuse a paradigm for."""
+
+
+@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("way", ["sda", "sdv", "ema", "smart"])
+def test_what_compares_logits_learns_from_a_softmax_or_says_why_not(
+    way: str,
+    name: str,
+    member: Callable[[type[Component], str], Paradigm],
+    passage: Callable[[int, Rng], Passage],
+    pose: Callable[..., Any],
+    world: World,
+    tiny: Backbone,
+) -> None:
+    paradigm, draw, told = member(Paradigm, name), rng("compared"), SAYS[name]
+    strategy = find(Strategy, way).model_validate({})
+    texts = [[passage(5, draw), passage(6, draw)] for _ in range(4)]
+    packed = Packed(Batch.pack([e for text in texts for e in pose(paradigm, text, world, draw)[2]]))
+    model = strategy.prepare(Model(tiny, planned([paradigm], tiny, world), seed=1))
+    memory_of(model).add({n: p.detach() + 0.1 * torch.randn_like(p) for n, p in model.named_parameters()})
+    terms = strategy.terms()
+    if told is None:
+        assert all(term.loss(Step(model, packed)) > 0 for term in terms)
+    for term in terms if told else ():
+        with pytest.raises(BadInput, match=told) as refused:
+            term.loss(Step(model, packed))
+        assert "\n" not in str(refused.value)
+
+
+def test_every_paradigm_is_compared_or_refused() -> None:
+    assert SAYS.keys() >= catalogue(Paradigm).keys()  # type: ignore[type-abstract]

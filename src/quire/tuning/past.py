@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from quire.core.errors import BadInput
 from quire.core.spec import Size
-from quire.nn.heads import WordScores
+from quire.nn.bottleneck import WideScores
+from quire.nn.heads import PositionScores, SequenceScores, SiameseScores, TokenScores, WordScores
 from quire.nn.model import Model, Step
+from quire.nn.private import PrivateScores
 from quire.objectives.base import Objective
 from quire.tuning.base import Over
 
@@ -145,11 +147,35 @@ class Teaching(Objective):
 
 
 def asked(step: Step) -> list[str]:
-    """The heads whose logits are compared: those that are called as the slot they answer in."""
+    """The heads whose logits are compared: those that are called as the slot they answer in, and say p of a class.
+
+    BadInput where one of them says something else, of which logits row by row are not the distribution.
+    """
     heads = step.model.heads  # words of a gap are scored by what another head says of the vocabulary
-    if slots := [s for s in step.batch.asked if s in heads and not isinstance(heads[s], WordScores)]:
-        return slots
-    raise BadInput("strategy: compares logits of labels, and nothing here has a head of that name; take `full`")
+    slots = [s for s in step.batch.asked if s in heads and not isinstance(heads[s], WordScores)]
+    if not slots:
+        raise BadInput("strategy: compares logits of labels, and nothing here has a head of that name; take `full`")
+    for slot in slots:
+        if told := _says_otherwise(step, slot):
+            raise BadInput(
+                f"strategy: sda, sdv, ema and smart compare a softmax over classes, and {slot!r} says {told}; "
+                "take `full` or `self_ensemble`"
+            )
+    return slots
+
+
+def _says_otherwise(step: Step, slot: str) -> str | None:
+    """What a head says that is no softmax over its outputs, nor a number."""
+    match step.model.heads[slot]:
+        case SiameseScores():
+            return "how two vectors go together"
+        case PositionScores() if f"{slot}_chain" in step.model.heads:  # as `quire.paradigms.label` calls it
+            return "a row of tags as a CRF"
+        case PositionScores() if f"{slot}_ends" in step.batch.asked:  # as `quire.paradigms.edges` calls it
+            return "where an answer begins and ends"
+        case SequenceScores() | PrivateScores() | PositionScores() | TokenScores() | WideScores():
+            return None
+    return "something else"
 
 
 def nothing(step: Step, slots: list[str]) -> Tensor:

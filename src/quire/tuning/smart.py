@@ -1,6 +1,7 @@
 """SMART: a smooth model that does not run away (Jiang et al. 2020, "SMART: Robust and Efficient Fine-Tuning").
 
-L = L_task + smooth * max over |d| of D(f(x + d), f(x)) + near * D(f(x), f_past(x)),   D(p, q) = KL(p|q) + KL(q|p)
+L = L_task + smooth * max over |d| of D(f(x + d), f(x)) + near * D(f(x), f_past(x)),   D(p, q) = KL(p|q) + KL(q|p),
+    and of numbers (p - q)^2
 
 The change d begins as noise and takes one step up D, of `rate` in the largest number of each token; the paper then goes
 back into a ball about x (section 3.1), which is left out here. So did the release (namisan/mt-dnn) at first; its last
@@ -21,6 +22,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -33,7 +35,9 @@ Share = Annotated[float, Field(ge=0)]
 
 
 def divergence(p_KC: Tensor, q_KC: Tensor) -> Tensor:
-    """KL(p|q) + KL(q|p) of logits, the mean over K."""
+    """KL(p|q) + KL(q|p) of logits, the mean over K; of one output, which is a number, (p - q)^2 (section 3.1)."""
+    if p_KC.shape[-1] == 1:
+        return F.mse_loss(p_KC.float(), q_KC.float())
     log_p, log_q = p_KC.float().log_softmax(dim=-1), q_KC.float().log_softmax(dim=-1)
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1).mean()
 
