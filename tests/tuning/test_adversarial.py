@@ -18,7 +18,7 @@ from quire.paradigms.structure import Parse
 from quire.train.loop import fit
 from quire.tuning import Strategy
 from quire.tuning.adversarial import Change, Fgm, Freelb, Pgd
-from quire.tuning.past import memory_of
+from quire.tuning.past import Sda, memory_of
 from quire.tuning.smart import Near, Smart, Smooth, divergence
 
 WAYS = [Fgm(), Pgd(), Freelb(), Smart()]
@@ -137,6 +137,22 @@ def test_nothing_is_left_at_the_table(labelled: Labelled, strategy: Strategy) ->
     assert not model.table._forward_hooks
     assert model.state_dict().keys() == names
     assert all(record["loss"] > 0 for record in log)
+
+
+@pytest.mark.parametrize("outer", [Fgm, Pgd, Freelb])
+@pytest.mark.parametrize("inner", [Fgm(), Pgd(), Freelb(), Smart(over=Sda(over=Freelb()))])
+def test_one_attack_stands_over_no_other(labelled: Labelled, outer: type[Strategy], inner: Strategy) -> None:
+    strategy = outer.model_validate({"over": inner})
+    model, _ = labelled(strategy)
+    told = rf"strategy\.{outer.name()}: stands over (fgm|pgd|freelb), whose passes its own would take the place of; "
+    with pytest.raises(BadInput, match=told):
+        strategy.prepare(model)
+
+
+def test_attacks_stand_over_and_under_what_only_adds_a_term(labelled: Labelled) -> None:
+    for strategy in (Fgm(over=Smart()), Smart(over=Freelb())):
+        model, job = labelled(strategy, steps=2)
+        assert all(record["loss"] > 0 for record in fit(model, job))
 
 
 def test_two_texts_beside_each_other_are_refused(tiny: Backbone, examples: list[Example]) -> None:

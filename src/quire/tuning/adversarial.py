@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from quire.core.errors import BadInput
 from quire.core.spec import Size
 from quire.nn.model import Model, Packed
-from quire.tuning.base import Over
+from quire.tuning.base import Over, Strategy
 
 Norm = Annotated[float, Field(gt=0)]
 
@@ -75,7 +75,24 @@ def drawn_seed() -> int:
     return int(torch.randint(2**62, ()))
 
 
-class Fgm(Over):
+class Attacking(Over):
+    """A strategy that makes the gradients of its own passes, so that those of another cannot stand below it."""
+
+    home: ClassVar[str] = "quire.tuning"
+
+    def prepare(self, model: Model) -> Model:
+        inner: Strategy = self
+        while isinstance(inner, Over):
+            inner = inner.over
+            if type(inner).backward not in (Strategy.backward, Over.backward):
+                raise BadInput(
+                    f"strategy.{self.name()}: stands over {inner.name()}, whose passes its own would take the place "
+                    "of; take one of them"
+                )
+        return super().prepare(model)
+
+
+class Fgm(Attacking):
     """One step of a given size, and the gradients of both passes."""
 
     size: Norm = 1.0
@@ -109,7 +126,7 @@ class Pgd(Fgm):
         self.attacked(Change(model, batch), loss, steps=self.steps, rate=self.rate, size=self.size)
 
 
-class Freelb(Over):
+class Freelb(Attacking):
     """The gradients of all steps, each for its share; the defaults are the release's for SST-2, with a ball about them.
 
     The clean text is never seen, unless `start` is 0.
