@@ -15,6 +15,7 @@ from quire.core.catalogue import catalogue
 from quire.core.config import parse
 from quire.core.errors import BadInput, Stopped
 from quire.core.results import Study
+from quire.export import export_lora
 from quire.predict import load
 from quire.predict.network import Network
 from quire.predict.vote import Voting
@@ -90,6 +91,17 @@ def test_an_average_has_the_mean_of_its_members_weights(
         torch.testing.assert_close(tensor, sum(state[name] for state in states) / MEMBERS)
     arm = found.study.arm("average")
     assert arm.parameters == found.study.arm("full").parameters
+
+
+def test_an_average_has_no_updates_of_low_rank(person: Path, made: list[Any], tmp_path: Path, found: Any) -> None:
+    """Its members' products have their own factors; those of one are no part of the mean."""
+    networks = [load_network(state, person)(state) for _, _, state in of_arm(made, "average")[:2]]
+    for network in networks:
+        network.model.updates = {"alpha": torch.ones(())}
+    Average().combined(networks).save(tmp_path / "model")
+    assert not (tmp_path / "model" / "lora.safetensors").exists()
+    with pytest.raises(BadInput, match="holds no low-rank updates"):
+        export_lora(tmp_path / "model", out=tmp_path / "lora", base=str(person / "base/model"))
 
 
 def load_network(state: dict[str, Any], person: Path) -> Callable[[dict[str, Any]], Network]:

@@ -84,4 +84,5 @@ class Average(Ensemble):
             for name, tensor in first.model.state_dict().items():
                 if tensor.is_floating_point():  # what counts or names is equal in all
                     tensor.copy_(torch.stack([state[name] for state in states]).mean(dim=0))
+        first.model.updates = {}  # a mean of products of low rank is no such product, and these are one member's
         return first
