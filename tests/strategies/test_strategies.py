@@ -15,10 +15,13 @@ from quire.predict import load
 from quire.pretrain import pretrain
 from quire.recipe import Recipe
 from quire.strategies import compare_strategies
+from quire.strategies.compound import Compound
 from quire.strategies.job import Tuning, in_words
 from quire.strategies.settings import chosen
 from quire.text.joined import Pair
 from quire.train.signals import StopRequest
+from quire.tuning.adversarial import Fgm
+from quire.tuning.base import Over
 from quire.tuning.full import Full
 from quire.tuning.lora import Lora
 from quire.tuning.past import Sda
@@ -235,3 +238,22 @@ def test_strategies_are_compared_on_pairs(person: Path, tmp_path: Path) -> None:
     model = load(tmp_path / "run")
     assert model.pairs
     assert model(Pair("the phone was", "really great")).label in ("bad", "good")
+
+
+@pytest.mark.parametrize("written", ["fgm: {size: 0.5}", "fgm: {size: 0.5, over: {sda: {}}}", "vote: {over: fgm}"])
+def test_a_file_that_does_not_say_over_what_stands_over_the_recipe_s_as_a_name_does(
+    written: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(written)
+    full = Full(layer_decay=0.9)
+    found = chosen(["fgm", str(tmp_path / "own.yaml")], full=full)
+    stands = found["own"]
+    while isinstance(stands, Over | Compound):
+        stands = stands.over
+    assert stands == full
+    assert found["fgm"] == Fgm(over=full)
+
+
+def test_a_file_that_says_over_what_is_taken_at_its_word(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("fgm: {size: 0.5, over: full}")
+    assert chosen(["fgm", str(tmp_path / "own.yaml")], full=Full(layer_decay=0.9))["own"] == Fgm(size=0.5, over=Full())

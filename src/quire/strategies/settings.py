@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ from quire.recipe import FineTune, Recipe
 from quire.strategies.compound import Compound
 from quire.tuning import Strategy
 from quire.tuning.base import Over
+
+Fitting = TypeVar("Fitting", Strategy, Compound)
 
 LEAST = 100
 """Updates at least, however few the labels are."""
@@ -65,7 +67,8 @@ class StrategySettings(Trials):
 def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Compound]:
     """Strategies, and what is made of several fits or stages, by name, or by a YAML file that holds one.
 
-    What the recipe has itself, `full`, keeps its settings; and those that add to another add to that.
+    What the recipe has itself, `full`, keeps its settings; and those that add to another add to that, unless a file
+    says to which.
     """
     found: dict[str, Strategy | Compound] = {}
     strategies, compounds = catalogue(Strategy), catalogue(Compound)  # type: ignore[type-abstract]
@@ -77,19 +80,26 @@ def chosen(names: Sequence[str], *, full: Strategy) -> dict[str, Strategy | Comp
         if named:
             data = read_yaml(Path(given))
             kind = "compound" if data.keys() & compounds.keys() else "strategy"
-            found[name] = getattr(parse(_Written, {kind: data}, where=given), kind)
+            found[name] = standing(getattr(parse(_Written, {kind: data}, where=given), kind), full=full)
         elif name == full.name():
             found[name] = full
         elif name in strategies:
-            over = {"over": full} if issubclass(strategies[name], Over) else {}
-            found[name] = strategies[name].model_validate(over)
+            found[name] = standing(strategies[name].model_validate({}), full=full)
         elif name in compounds:
-            found[name] = compounds[name].model_validate({"over": full})
+            found[name] = standing(compounds[name].model_validate({}), full=full)
         else:
             raise BadInput(f"--strategies: none is called {name!r}{nearest(name, [*strategies, *compounds])}")
     if len(found) < 2:
         raise BadInput("--strategies: give two or more to compare, for instance full,lora")
     return found
+
+
+def standing(given: Fitting, *, full: Strategy) -> Fitting:
+    """The same over `full`, where it can stand over another and it was not said over which."""
+    if not isinstance(given, Over | Compound):
+        return given
+    over = standing(given.over, full=full) if "over" in given.model_fields_set else full
+    return given.model_copy(update={"over": over})
 
 
 class _Written(Settings):
