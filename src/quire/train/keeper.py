@@ -10,6 +10,10 @@ from torch import Tensor
 
 from quire.nn.model import Model
 from quire.train.safe import read_json, write_tensors, write_whole
+from quire.tuning.past import PAST
+
+_APART = ("heads.", f"{PAST}.")
+"""What is no part of a body: heads, and a strategy's memory, which is never read back from here."""
 
 
 class Keeper:
@@ -50,7 +54,5 @@ class Keeper:
 
     def _weights(self, name: str) -> Mapping[str, Tensor]:
         state = self.model.state_dict()
-        if self.heads is None:
-            return state
-        own = f"heads.{self.heads[name]}."
-        return {weight: t for weight, t in state.items() if not weight.startswith("heads.") or weight.startswith(own)}
+        own = "heads." if self.heads is None else f"heads.{self.heads[name]}."
+        return {weight: t for weight, t in state.items() if weight.startswith(own) or not weight.startswith(_APART)}
