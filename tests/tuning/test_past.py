@@ -11,6 +11,8 @@ from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.train.loop import fit
 from quire.tuning import Strategy
+from quire.tuning.head import Head
+from quire.tuning.lora import Lora
 from quire.tuning.past import Ema, Memory, Sda, Sdv, SelfEnsemble, Teaching, logits_with, memory_of, wearing
 
 
@@ -164,6 +166,31 @@ def test_a_ring_forgets_the_oldest(tiny: Backbone) -> None:
         memory.add({"weight": torch.full((1, 1), value)})
     assert memory.mean()["weight"].item() == 4.0
     assert sorted(each["weight"].item() for each in memory.each()) == [2.0, 6.0]
+
+
+@pytest.mark.parametrize("over", [Head(), Lora()])
+def test_only_what_learns_is_remembered(labelled: Labelled, over: Strategy) -> None:
+    strategy = Sda(window=3, over=over)
+    model, job = labelled(strategy)
+    strategy.prepare(model)
+    memory = memory_of(model)
+    assert {*memory.names} == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert len(memory.names) < len([*model.parameters()])
+    fresh, _ = labelled(strategy)
+    assert all(record["loss"] > 0 for record in fit(fresh, job))
+
+
+def test_a_mean_is_computed_once_an_update_and_of_one_not_at_all() -> None:
+    layer = torch.nn.Linear(2, 1, bias=False)
+    one, two = Memory(layer, 1), Memory(layer, 2)
+    for memory in (one, two):
+        for value in (1.0, 3.0):
+            memory.add({"weight": torch.full((1, 2), value)})
+    assert one.mean()["weight"].data_ptr() == one.get_buffer("ring_0").data_ptr()
+    assert two.mean()["weight"] is two.mean()["weight"]
+    assert two.mean()["weight"].tolist() == [[2.0, 2.0]]
+    two.add({"weight": torch.full((1, 2), 5.0)})
+    assert two.mean()["weight"].tolist() == [[4.0, 4.0]]
 
 
 @pytest.mark.parametrize("strategy", [SelfEnsemble(), Sda(window=2), Sdv(window=2), Ema()])

@@ -36,17 +36,19 @@ Weights = Mapping[str, Tensor]
 
 
 class Memory(nn.Module):
-    """Weights of former students in a ring [K, ...] of each parameter, and how many there are."""
+    """Weights of former students in a ring [K, ...] of each parameter that learns, and how many there are."""
 
     count: Tensor
 
     def __init__(self, model: nn.Module, size: int) -> None:
         super().__init__()
-        self.names = [name for name, _ in model.named_parameters()]
-        for i, parameter in enumerate(model.parameters()):
+        learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.names = [*learning]
+        for i, parameter in enumerate(learning.values()):
             self.register_buffer(f"ring_{i}", parameter.detach().new_zeros(size, *parameter.shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.size = size
+        self._mean: tuple[int, Weights] = (-1, {})  # the last that was asked for, by `count`
 
     def rings(self) -> Iterator[tuple[str, Tensor]]:
         """[K, ...] by the parameter's name."""
@@ -70,9 +72,14 @@ class Memory(nn.Module):
         for name, ring in self.rings():
             ring[0].lerp_(weights[name], 1 - stays)
 
-    def mean(self) -> dict[str, Tensor]:
-        """Of all that are remembered."""
-        return {name: ring[: len(self)].mean(dim=0) for name, ring in self.rings()}
+    def mean(self) -> Weights:
+        """Of all that are remembered; the only one is given itself, not a copy."""
+        if len(self) == 1:
+            return next(self.each())
+        count = int(self.count)
+        if self._mean[0] != count:  # micro-batches of an update ask for the same
+            self._mean = count, {name: ring[: len(self)].mean(dim=0) for name, ring in self.rings()}
+        return self._mean[1]
 
     def each(self) -> Iterator[dict[str, Tensor]]:
         """One after another."""
