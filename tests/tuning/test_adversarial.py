@@ -129,6 +129,16 @@ def test_freelb_has_the_same_dropout_in_all_passes(labelled: Labelled, batch: Pa
     assert torch.equal(seen[0], seen[2])
 
 
+def test_freelb_climbs_between_its_passes_alone(
+    labelled: Labelled, batch: Packed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = labelled(Fgm(), dropout=0.0)
+    climbed: list[float] = []
+    monkeypatch.setattr(Change, "climb", lambda _self, _gradient, *, rate, size: climbed.append(rate))
+    after(Freelb(steps=3, rate=0.2), model, batch)
+    assert climbed == [0.2, 0.2]
+
+
 @pytest.mark.parametrize("strategy", WAYS, ids=lambda s: s.name())
 def test_nothing_is_left_at_the_table(labelled: Labelled, strategy: Strategy) -> None:
     model, job = labelled(strategy, steps=2)

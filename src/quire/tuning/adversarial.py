@@ -142,9 +142,10 @@ class Freelb(Attacking):
         if self.start:
             change.draw(self.start)
         seed = drawn_seed()
-        for _ in range(self.steps):
+        for step in range(self.steps):
             torch.manual_seed(seed)
             with change.made() as leaf:
                 (loss() / self.steps).backward()  # type: ignore[no-untyped-call]
             assert leaf.grad is not None
-            change.climb(leaf.grad, rate=self.rate, size=self.size)
+            if step < self.steps - 1:
+                change.climb(leaf.grad, rate=self.rate, size=self.size)
