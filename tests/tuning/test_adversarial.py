@@ -87,6 +87,24 @@ def test_fgm_is_one_step_along_the_gradient_of_each_text(labelled: Labelled, bat
         torch.testing.assert_close(g, clean[name] + moved[name])
 
 
+def test_pgd_learns_from_the_clean_pass_and_the_last_step_alone(labelled: Labelled, batch: Packed) -> None:
+    """By hand: three steps, of which those on the way leave no gradient."""
+    model, _ = labelled(Fgm(), dropout=0.0)
+    clean, change = plain(model, batch), Change(model, batch)
+    for _ in range(3):
+        with change.made() as leaf:
+            (gradient,) = torch.autograd.grad(loss_of(model, batch)(), leaf)
+        change.climb(gradient, rate=0.4, size=1.0)
+    model.zero_grad()
+    with change.made():
+        loss_of(model, batch)().backward()  # type: ignore[no-untyped-call]
+    last = gradients(model)
+    found = after(Pgd(steps=3, rate=0.4, size=1.0), model, batch)
+    assert found.keys() == clean.keys()
+    for name, g in found.items():
+        torch.testing.assert_close(g, clean[name] + last[name])
+
+
 def test_an_attack_finds_a_higher_loss_and_more_steps_a_higher_one(labelled: Labelled, batch: Packed) -> None:
     model, _ = labelled(Fgm(), dropout=0.0)
     found = []

@@ -14,6 +14,7 @@ from quire.tuning import Strategy
 from quire.tuning.head import Head
 from quire.tuning.lora import Lora
 from quire.tuning.past import Ema, Memory, Sda, Sdv, SelfEnsemble, Teaching, logits_with, memory_of, wearing
+from quire.tuning.smart import Smart
 
 
 def weights(model: Model) -> dict[str, Tensor]:
@@ -77,7 +78,7 @@ def test_with_one_student_a_vote_is_an_average(labelled: Labelled) -> None:
 def test_without_weight_it_is_plain_fine_tuning_bit_for_bit(labelled: Labelled) -> None:
     plain, job = labelled(Sda().over, steps=6)
     fit(plain, job)
-    for strategy in (Sda(weight=0, window=2), Ema(weight=0)):
+    for strategy in (Sda(weight=0, window=2), Sdv(weight=0, window=2), Ema(weight=0), Smart(smooth=0, near=0)):
         model, job = labelled(strategy, steps=6)
         fit(model, job)
         assert weights(model).keys() == weights(plain).keys()

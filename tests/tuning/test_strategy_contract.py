@@ -20,15 +20,33 @@ from quire.paradigms import Paradigm
 from quire.train.loop import Job, fit, planned
 from quire.train.signals import StopRequest
 from quire.tuning import Strategy
+from quire.tuning.adversarial import Fgm, Freelb, Pgd
 from quire.tuning.base import Group, Over, split_decay
 from quire.tuning.full import Full
-from quire.tuning.past import Sda, SelfEnsemble, asked, memory_of
+from quire.tuning.past import Sda, Sdv, SelfEnsemble, asked, memory_of
+from quire.tuning.prompts import Prefix, PromptTuning
 
 NAMES = list(catalogue(Strategy))
 TOGETHER = [
     (name, over)
     for name, member in catalogue(Strategy).items()
     for over in (("full", "lora", "houlsby", "pals") if issubclass(member, Over) else (None,))
+]
+RESUMED = [
+    *(
+        pytest.param(find(Strategy, name).model_validate({"over": over} if over else {}), id=f"{name}-{over}")
+        for name, over in TOGETHER
+    ),
+    pytest.param(Sda(window=3), id="a ring, averaged"),
+    pytest.param(Sdv(window=3, over=Full(layer_decay=0.9)), id="a ring, voted"),
+    pytest.param(Full(thaw_at=1, thaw_every=1), id="layers that thaw one by one"),
+    pytest.param(Sda(window=2, over=Full(thaw_at=1, thaw_every=2)), id="a ring over layers that thaw"),
+    pytest.param(Prefix(length=3, width=7), id="a prefix that a network makes"),
+    *(
+        pytest.param(way(over=prompt), id=f"{way.name()} over {prompt.name()}")
+        for way in (Fgm, Pgd, Freelb)
+        for prompt in (Prefix(length=3), PromptTuning(length=3))
+    ),
 ]
 SETTINGS = [
     pytest.param(Full(layer_decay=0.9, freeze=1, thaw_at=3, head_scale=2.0), id="full with all fields"),
@@ -168,11 +186,10 @@ def test_layers_thaw_one_by_one_from_above() -> None:
         assert any(name.startswith("heads.") for name in found)
 
 
-@pytest.mark.parametrize(("name", "over"), TOGETHER)
+@pytest.mark.parametrize("strategy", RESUMED)
 def test_a_run_that_is_stopped_goes_on_to_the_same_weights(
-    name: str, over: str | None, labelled: Callable[..., tuple[Model, Job]], tmp_path: Path
+    strategy: Strategy, labelled: Callable[..., tuple[Model, Job]], tmp_path: Path
 ) -> None:
-    strategy = find(Strategy, name).model_validate({"over": over} if over else {})
     whole, job = labelled(strategy, steps=5)
     fit(whole, job)
     stop = StopRequest()
