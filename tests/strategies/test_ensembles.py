@@ -195,7 +195,14 @@ def test_a_compound_survives_what_it_writes_and_stands_over_what_is_told(name: s
     ("written", "says"),
     [
         ("vote: {members: 1}", "compound.members: Input should be greater than or equal to 2"),
-        ("vote: {over: vote}", "compound.over.*no strategy named 'vote'"),
+        ("vote: {over: vote}", r"compound: vote cannot stand inside vote; what can: ema, fgm, .*lora"),
+        ("average: {over: {vote: {}}}", r"compound: vote cannot stand inside average; what can: ema, fgm, .*lora"),
+        ("average: {over: wote}", "compound.over.*no strategy named 'wote'"),
+        (
+            "lora: {rank: 8, over: prefix}",
+            "strategy: lora stands over nothing; those that take `over`: ema, fgm, freelb, pgd, sda, sdv, self_ensemble"
+            ", smart$",
+        ),
         ("average: {weights: 3}", "weights"),
         ("further: {steps: 0}", "compound.steps"),
         ("lora: {rank: 0}", "strategy"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from quire.core.catalogue import Component
+from pydantic import model_validator
+
+from quire.core.catalogue import Component, catalogue
 from quire.core.results import Run
 from quire.predict import Predictor
 from quire.tuning import Strategy
@@ -23,6 +26,16 @@ class Compound(Component):
 
     over: Strategy = Full()
     """How labels are fitted."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_one_fit(cls, data: Any) -> Any:
+        inner = data.get("over") if isinstance(data, Mapping) else None
+        for name in {inner} if isinstance(inner, str) else {*inner} if isinstance(inner, Mapping) else ():
+            if name in catalogue(Compound):  # type: ignore[type-abstract]
+                able = ", ".join(catalogue(Strategy))
+                raise ValueError(f"{name} cannot stand inside {cls.name()}; what can: {able}")
+        return data
 
     @property
     def fits(self) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from quire.core.catalogue import Component, find
+from quire.core.catalogue import Component, catalogue, find
 from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed
 from quire.objectives.base import Objective
@@ -32,6 +32,19 @@ class Strategy(Component):
     """How a model is fitted: a frozen record of settings with hooks around the loop."""
 
     home: ClassVar[str] = "quire.tuning"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stands_over(cls, data: Any) -> Any:
+        if (
+            isinstance(data, Mapping)
+            and "over" in data
+            and "home" not in cls.__dict__
+            and "over" not in cls.model_fields
+        ):
+            able = ", ".join(name for name, member in catalogue(Strategy).items() if issubclass(member, Over))
+            raise ValueError(f"{cls.name()} stands over nothing; those that take `over`: {able}")
+        return data
 
     @property
     def published_rate(self) -> float | None:
