@@ -22,11 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from quire.core.errors import BadInput
-from quire.core.spec import Size
+from quire.core.spec import Positive, Size
 from quire.nn.model import Model, Packed
 from quire.tuning.base import Over, Strategy
-
-Norm = Annotated[float, Field(gt=0)]
 
 
 class Change:
@@ -95,7 +93,7 @@ class Attacking(Over):
 class Fgm(Attacking):
     """One step of a given size, and the gradients of both passes."""
 
-    size: Norm = 1.0
+    size: Positive = 1.0
 
     def backward(self, model: Model, batch: Packed, loss: Callable[[], Tensor]) -> None:
         self.attacked(Change(model, batch), loss, steps=1, rate=self.size, size=self.size)
@@ -120,7 +118,7 @@ class Pgd(Fgm):
     """Several steps within a ball, and the gradients of the clean pass and of the last."""
 
     steps: Size = 3
-    rate: Norm = 0.3
+    rate: Positive = 0.3
 
     def backward(self, model: Model, batch: Packed, loss: Callable[[], Tensor]) -> None:
         self.attacked(Change(model, batch), loss, steps=self.steps, rate=self.rate, size=self.size)
@@ -133,8 +131,8 @@ class Freelb(Attacking):
     """
 
     steps: Size = 2
-    rate: Norm = 0.1
-    size: Norm = 1.0
+    rate: Positive = 0.1
+    size: Positive = 1.0
     start: Annotated[float, Field(ge=0)] = 0.6
 
     def backward(self, model: Model, batch: Packed, loss: Callable[[], Tensor]) -> None:

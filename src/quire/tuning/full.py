@@ -1,6 +1,8 @@
 """Full fine-tuning, with freezing and layer-wise rates (Sun et al. 2019, "How to Fine-Tune BERT", section 5.4).
 
-ULMFiT (Howard and Ruder 2018, section 3.3): `layer_decay` 1/2.6, `thaw_every` an epoch, and `train.schedule: slanted`.
+ULMFiT (Howard and Ruder 2018, sections 3.2 and 3.3): `layer_decay` 1/2.6, `thaw_every` an epoch, and `train.schedule:
+slanted`. There the head counts as the last layer, and the one below it is 2.6 times slower; here head and top layer
+share one rate unless `head_scale` is 2.6.
 """
 
 from typing import Annotated

@@ -5,7 +5,9 @@ self_ensemble    kept is the mean of the weights of all updates
 sda, sdv         L = L_task + weight * MSE(logits of the student, logits of the teacher), without dropout in the teacher
 
 The teacher's logits are those of the mean of the last K students' weights (sda), or the mean of their logits (sdv).
-`ema`, which others call SDA, is another algorithm: a teacher that moves by min(decay, (1 + t) / (10 + t)).
+The newest of the K is the present student, as the last update left it: with K = 1 the teacher is the student itself
+without dropout. `ema`, which others call SDA, is another algorithm: a teacher that moves towards the student by
+1 - min(decay, (1 + t) / (10 + t)).
 
 What is remembered stands in the model, so that a checkpoint holds it, and is left out of what is kept.
 """
@@ -242,7 +244,8 @@ class Sda(Taught):
     """Self-distillation averaged: the teacher's weights are the mean of those of the last K students."""
 
     window: Size = 1
-    """K. The paper tries 1 to one less than all updates; the memory holds K times the weights."""
+    """K, the present student among them. The paper tries 1 to one less than all updates; the memory holds K times the
+    weights that learn."""
 
     @property
     def size(self) -> int:

@@ -7,8 +7,9 @@ The change d begins as noise and takes one step up D, of `rate` in the largest n
 back into a ball about x (section 3.1), which is left out here. So did the release (namisan/mt-dnn) at first; its last
 version adds 1e-5 of the bare gradient to the noise and rescales the sum until the largest number of a token is 1.
 
-f is one function in D: all its passes have the same dropout. Those of the release draw each their own, so that its D is
-that of two dropouts before it is one of a change. The same dropout takes a clean pass more.
+f is one function in the first D: all its passes have the same dropout. Those of the release draw each their own, so
+that its D is that of two dropouts before it is one of a change. The same dropout takes a clean pass more. In the second
+D f(x) is the task's own pass, with its dropout, and f_past has none.
 
 The past is a mean of the weights that moves by 1 - `decay` an update: the Bregman proximal point with momentum (section
 3.2), which the release lacks; at `near` 0 it is left out. In D both sides have gradients but for the past, where the
