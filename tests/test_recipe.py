@@ -140,6 +140,32 @@ def test_recipes_hold_the_published_numbers() -> None:
     assert (translator.activation, translator.position, translator.scale_embedding) == ("relu", "sinusoidal", True)
 
 
+def test_ulmfit_on_a_transformer_has_its_rates_and_its_pace() -> None:
+    """The head, then each layer of six at a rate 2.6 times smaller, and one more of them each 100 updates."""
+    found = recipe.load("minilm-ulmfit")
+    assert found.base == "minilm"
+    assert found.finetune is not None
+    assert (found.finetune.pool, found.finetune.train.schedule, found.train.schedule) == (
+        "first+max+mean",
+        "slanted",
+        "slanted",
+    )
+    how = found.finetune.strategy
+    assert isinstance(how, Full)
+    spec = Backbone(vocab=9, depth=6, width=4, heads=1, ffn=4, positions=4)
+    task, vocab = found.finetune.classify(("no", "yes")), Vocab(9, 0, 1, 2, 3, 4, frozenset())
+    model = how.prepare(Model(spec, task.parts(spec, World(vocab))))
+    rates = {name: group.scale for group in how.groups(model) for name in group.parameters}
+    below = ["heads.", *(f"backbone.blocks.{k}." for k in range(5, -1, -1)), "backbone.embeddings."]
+    for place, part in enumerate(below):
+        own = [rate for name, rate in rates.items() if name.startswith(part)]
+        assert own == pytest.approx([2.6 / 2.6**place] * len(own), rel=1e-2), part
+    for t in (0, 99, 100, 199, 200, 699, 700, 999):
+        how.before_step(model, t)
+        learning = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert {part for part in below if any(name.startswith(part) for name in learning)} == {*below[: t // 100 + 1]}
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
