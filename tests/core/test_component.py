@@ -21,15 +21,18 @@ from quire.paradigms import Paradigm
 from quire.strategies.compound import Compound
 from quire.train.sampling import Sampling
 from quire.tuning import Strategy
+from quire.tuning.adversarial import Attacking
 from quire.tuning.base import Over
 from quire.tuning.branches import Branching
+from quire.tuning.distil import Taught
 from quire.tuning.inserts import Inserting
-from quire.tuning.past import Remembering, Taught
+from quire.tuning.past import Remembering
 from quire.tuning.prompts import Prompting
 
 KINDS: tuple[type[Component], ...] = (
     *(Objective, Paradigm, Select, Rewrite, InPlace, Reorder),
-    *(Sampling, Strategy, Inserting, Branching, Over, Remembering, Taught, Prompting, Compound, Compressor, Format),
+    *(Sampling, Strategy, Inserting, Branching, Over, Attacking, Remembering, Taught, Prompting),
+    *(Compound, Compressor, Format),
 )
 MEMBERS = [(kind, name) for kind in KINDS for name in catalogue(kind)]
 Build = Callable[[type[Component], str], Component]

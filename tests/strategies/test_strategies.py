@@ -22,9 +22,9 @@ from quire.text.joined import Pair
 from quire.train.signals import StopRequest
 from quire.tuning.adversarial import Fgm
 from quire.tuning.base import Over
+from quire.tuning.distil import Sda
 from quire.tuning.full import Full
 from quire.tuning.lora import Lora
-from quire.tuning.past import Sda
 
 SMALL = ("finetune.epochs=1", "finetune.train.batch=8", "data.length=24", "finetune.train.lr=1e-2")
 

@@ -9,7 +9,7 @@ from quire.core.heads import SequenceHead
 from quire.core.spec import Backbone
 from quire.nn.model import Model
 from quire.train.keeper import Keeper
-from quire.tuning.past import Sda
+from quire.tuning.distil import Sda
 
 
 @pytest.mark.parametrize("heads", [None, {"one": "one"}])

@@ -18,7 +18,8 @@ from quire.paradigms.structure import Parse
 from quire.train.loop import fit
 from quire.tuning import Strategy
 from quire.tuning.adversarial import Change, Fgm, Freelb, Pgd
-from quire.tuning.past import Sda, memory_of
+from quire.tuning.distil import Sda
+from quire.tuning.past import memory_of
 from quire.tuning.smart import Near, Smart, Smooth, divergence
 
 WAYS = [Fgm(), Pgd(), Freelb(), Smart()]

@@ -11,9 +11,10 @@ from quire.core.spec import Backbone
 from quire.nn.model import Model, Packed, Step
 from quire.train.loop import fit
 from quire.tuning import Strategy
+from quire.tuning.distil import Ema, Sda, Sdv, Teaching, logits_with
 from quire.tuning.head import Head
 from quire.tuning.lora import Lora
-from quire.tuning.past import Ema, Memory, Sda, Sdv, SelfEnsemble, Teaching, logits_with, memory_of, wearing
+from quire.tuning.past import Memory, SelfEnsemble, memory_of, wearing
 from quire.tuning.smart import Smart
 
 

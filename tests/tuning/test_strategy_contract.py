@@ -22,8 +22,9 @@ from quire.train.signals import StopRequest
 from quire.tuning import Strategy
 from quire.tuning.adversarial import Fgm, Freelb, Pgd
 from quire.tuning.base import Group, Over, split_decay
+from quire.tuning.distil import Sda, Sdv, asked
 from quire.tuning.full import Full
-from quire.tuning.past import Sda, Sdv, SelfEnsemble, asked, memory_of
+from quire.tuning.past import SelfEnsemble, memory_of
 from quire.tuning.prompts import Prefix, PromptTuning
 
 NAMES = list(catalogue(Strategy))

@@ -30,7 +30,8 @@ from torch import Tensor
 from quire.nn.model import Step
 from quire.objectives.base import Objective
 from quire.tuning.adversarial import Change, drawn_seed
-from quire.tuning.past import Memory, Remembering, Weights, asked, logits_with, memory_of, nothing
+from quire.tuning.distil import asked, logits_with, nothing
+from quire.tuning.past import Memory, Remembering, Weights, memory_of
 
 Share = Annotated[float, Field(ge=0)]
 
