@@ -80,12 +80,26 @@ def found(person: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_every_strategy_is_an_arm_beside_the_floor(found: Any) -> None:
     names = [arm.name for arm in found.study.arms]
     assert names == ["majority", "features", "full", "head", "lora", "houlsby", "pals", "self_ensemble"]
-    assert found.study.selected in names[2:]
     assert {len(arm.seeds) for arm in found.study.arms} == {2}
     steps = {cost.steps for arm in found.study.arms[2:] for cost in arm.cost}
     assert steps == {12}
-    assert (found.model / "config.json").exists()
+    assert load(found.model).labels == ("bad", "good")
     assert "Score and what learns" in found.report.read_text(encoding="utf-8")
+
+
+def test_what_is_no_better_than_a_baseline_is_not_deployed(
+    person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Tuning.at
+
+    def hopeless(self: Tuning, *given: Any) -> Any:
+        predictor, found = real(self, *given)
+        return predictor, found.model_copy(update={"dev": 0.0})
+
+    monkeypatch.setattr(Tuning, "at", hopeless)
+    [outcome] = run(person, tmp_path / "run", "full", "head", seeds=1)
+    assert outcome.study.selected in ("majority", "features")
+    assert load(outcome.model).kind == outcome.study.selected
 
 
 def test_what_learns_is_counted_by_formula(found: Any) -> None:

@@ -27,7 +27,8 @@ from quire.train.weights import ModelFiles
 from quire.tuning import Strategy
 
 BASELINES = ("majority", "features")
-"""Arms of `quire adapt` that stand beside: a frozen body under a regression is the floor of all strategies."""
+"""Arms of `quire adapt` that stand beside, and are deployed where no strategy is better on dev: a frozen body under a
+regression is the floor of all strategies."""
 STAGES = "stages"
 """Where arms that go on with text first keep what they have until the comparison is done."""
 
@@ -164,7 +165,7 @@ def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> 
     tunings = [Tuning(name, settings, few) for name in settings.strategies]
     plans = [plan for plan in adapt_arms(few) if plan.name in BASELINES]
     trained = [Trained.of(few, plan) for plan in (*plans, *(tuning.arm() for tuning in tunings))]
-    chosen = max((arm for arm in trained if arm.plan.name in settings.strategies), key=lambda arm: arm.dev)
+    chosen = max(trained, key=lambda arm: arm.dev)  # the first, that is the simplest, among equals
     labels = "all labels" if per_class is None else f"{per_class} labels a class"
     gathered = study(
         few,
