@@ -19,6 +19,7 @@ from quire.strategies.compound import Compound
 from quire.strategies.job import Tuning, in_words
 from quire.strategies.settings import chosen
 from quire.text.joined import Pair
+from quire.train.progress import Lines
 from quire.train.signals import StopRequest
 from quire.tuning.adversarial import Fgm
 from quire.tuning.base import Over
@@ -100,6 +101,18 @@ def test_what_is_no_better_than_a_baseline_is_not_deployed(
     [outcome] = run(person, tmp_path / "run", "full", "head", seeds=1)
     assert outcome.study.selected in ("majority", "features")
     assert load(outcome.model).kind == outcome.study.selected
+
+
+def test_a_base_that_cannot_read_the_text_is_told_of(
+    person: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = (person / "reviews.csv").read_text(encoding="utf-8").replace("phone", "\u7535\u8bdd\u673a")
+    (tmp_path / "reviews.csv").write_text(strange, encoding="utf-8")
+    [outcome] = run(
+        tmp_path, tmp_path / "run", "full", "head", seeds=1, base=str(person / "base/model"), progress=Lines()
+    )
+    [told] = [note for note in outcome.study.data.notes if "are unknown to the base" in note]
+    assert f"Warning: {told}" in capsys.readouterr().err
 
 
 def test_what_learns_is_counted_by_formula(found: Any) -> None:

@@ -15,7 +15,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from quire.core.errors import BadInput
 from quire.text import words
 from quire.text.backends import Kind
-from quire.text.grow import extend, fertility, with_sentinels
+from quire.text.grow import extend, fertility, unread, with_sentinels
 from quire.text.tokenizers import Tokenizer
 
 NASTY = [
@@ -275,6 +275,15 @@ def test_sentinels_are_added_where_they_are_missing() -> None:
     assert more.vocab.sentinels == (size + 3, size + 2, size + 1, size, size + 5, size + 4)
     assert with_sentinels(more, 3)[0].vocab == more.vocab
     assert (more.encode(ENGLISH[:1])[0].tokens == first.encode(ENGLISH[:1])[0].tokens).all()
+
+
+def test_a_text_that_the_vocabulary_lacks_is_told() -> None:
+    ours = Tokenizer.train(["a good film", "a bad film"] * 3, kind="wordpiece", size=60)
+    assert unread(ours, ["a good film", "bad"], base="mine") is None
+    assert unread(ours, [], base="mine") is None
+    told = unread(ours, ["a good film", "\u7535\u5f71\u5f88"], base="mine")
+    assert told
+    assert told.startswith("50% of the tokens of the training text are unknown to the base mine")
 
 
 def test_fertility_counts_words() -> None:

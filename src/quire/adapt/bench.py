@@ -12,7 +12,7 @@ from typing import Any
 
 from quire.adapt.settings import AdaptSettings
 from quire.adapt.spending import Spending
-from quire.adapt.task import Part, Task
+from quire.adapt.task import Part, Task, warnings
 from quire.core.config import parse
 from quire.core.errors import Stopped
 from quire.core.example import World
@@ -24,6 +24,7 @@ from quire.predict.encode import encode
 from quire.predict.network import Network
 from quire.pretrain import SPECIALS, Material
 from quire.recipe import FineTune
+from quire.text.grow import unread
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
 from quire.train.log import Log, cost_of, curve_of
@@ -77,6 +78,18 @@ class Bench:
     @property
     def tokenizer(self) -> Tokenizer:
         return self.material.tokenizer
+
+    @cached_property
+    def unread(self) -> tuple[str, ...]:
+        """A warning where the base's vocabulary lacks much of the training text."""
+        base = self.settings.recipe.base
+        found = unread(self.tokenizer, self.task.train.texts, base=base) if base else None
+        return (found,) if found else ()
+
+    def warn(self) -> None:
+        """Say what a person should know before the scores."""
+        for warning in (*warnings(self.task), *self.unread):
+            self.progress.say(f"Warning: {warning}")
 
     @cached_property
     def lengths(self) -> list[int]:

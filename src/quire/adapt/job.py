@@ -16,7 +16,6 @@ from quire.adapt.bench import Bench
 from quire.adapt.calibrate import spend
 from quire.adapt.measure import speedup
 from quire.adapt.study import KEPT, Trained, study
-from quire.adapt.task import warnings
 from quire.core.results import (
     Quantisation,
     Study,
@@ -45,8 +44,7 @@ class Outcome:
 
 def execute(bench: Bench) -> Outcome:
     """Do what is left of the job in the bench's folder. Raises Stopped when a signal came; the next call goes on."""
-    for warning in warnings(bench.task):
-        bench.progress.say(f"Warning: {warning}")
+    bench.warn()
     bench.material.tell()
     if bench.truncated:
         kept = KEPT[bench.settings.recipe.data.cut]

@@ -139,7 +139,7 @@ def _data_facts(bench: Bench) -> DataFacts:
         "truncation": KEPT[bench.settings.recipe.data.cut],
         "proof": task.corpus_texts().proof(),
     }
-    return facts(task, *([str(extension)] if extension else [])).model_copy(update=texts)
+    return facts(task, *bench.unread, *([str(extension)] if extension else [])).model_copy(update=texts)
 
 
 def environment(seed: int) -> Environment:

@@ -13,7 +13,7 @@ from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
-from quire.adapt.task import warnings, with_labels
+from quire.adapt.task import with_labels
 from quire.core.errors import BadInput
 from quire.core.example import World
 from quire.core.results import Run
@@ -149,8 +149,7 @@ def in_words(data: Mapping[str, Any]) -> str:
 
 def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:
     """Do what is left; one outcome for each number of labels. Raises Stopped when a signal came."""
-    for warning in warnings(bench.task):
-        bench.progress.say(f"Warning: {warning}")
+    bench.warn()
     bench.material.tell()
     outcomes = [_judged(settings, bench, per_class) for per_class in settings.per_class]
     shutil.rmtree(bench.folder / STAGES, ignore_errors=True)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from tokenizers import Tokenizer as Backend
@@ -11,6 +12,9 @@ from quire.core.errors import BadInput
 from quire.text import backends, sentinels
 from quire.text.tokenizers import Tokenizer
 from quire.text.words import Segmenter
+
+UNREAD, SAMPLE = 0.05, 1_000
+"""The share of unknown tokens from which a text counts as unread, and the texts that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,21 @@ def fertility(tokenizer: Tokenizer, texts: Iterable[str], *, segment: Segmenter 
             total += [len(first), len(passage), (lengths > 1).sum(), unknown.sum()]
     count = max(total[0], 1)
     return Fertility(int(total[0]), *(float(value) for value in total[1:] / count))
+
+
+def unread(tokenizer: Tokenizer, texts: Iterable[str], *, base: str) -> str | None:
+    """What a person should know where the vocabulary of `base` lacks much of a text, in a line; else nothing."""
+    unknown = total = 0
+    for passage in tokenizer.encode(islice(texts, SAMPLE)):
+        unknown += int((passage.tokens == tokenizer.vocab.unk).sum())
+        total += len(passage)
+    share = unknown / max(total, 1)
+    if share <= UNREAD:
+        return None
+    return (
+        f"{share:.0%} of the tokens of the training text are unknown to the base {base}, which cannot tell them apart; "
+        f"give --base one that learnt this language"
+    )
 
 
 def extend(tokenizer: Tokenizer, texts: Iterable[str], *, by: int) -> tuple[Tokenizer, list[list[int]]]:
