@@ -1,11 +1,12 @@
 """Splits are drawn by class and recorded, test text never reaches the corpus."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quire.adapt.settings import AdaptSettings, Budget, Inputs
-from quire.adapt.task import Given, Task, read_task, warnings
+from quire.adapt.task import Given, Task, labels_in_words, read_task, warnings, with_labels
 from quire.core.errors import BadInput
 from quire.recipe import load
 from quire.text.audit import normalised
@@ -82,3 +83,16 @@ def test_a_label_that_training_lacks_is_refused_with_the_nearest(files: Path, tm
     test.write_text("text,label\nnice thing,goood\n", encoding="utf-8")
     with pytest.raises(BadInput, match=r"test.csv:2: .*'goood'; did you mean 'good'"):
         read(files, test=test)
+
+
+def test_fewer_labels_than_asked_for_are_said_as_they_are(files: Path) -> None:
+    task = read(files)
+    counts = sorted(task.train.labels.count(label) for label in task.labels)
+    least, most = counts[0], counts[-1]
+    few = with_labels(task, 5, seed=0)
+    assert few.train.origin == f"5 labels a class of {task.train.origin}, drawn with seed 0"
+    there = f"{least}" if least == most else f"{least} to {most}"
+    assert with_labels(task, 500, seed=0).train.origin.startswith(f"all labels, {there} a class (500 asked for) of ")
+    uneven = replace(task, train=replace(task.train, records=(*few.train.records, *task.train.records[:1] * 20)))
+    assert labels_in_words(uneven, 7) == "5 to 7 labels a class (7 asked for)"
+    assert labels_in_words(uneven, None) == "all labels"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -244,6 +245,19 @@ def with_labels(task: Task, per_class: int | None, *, seed: int) -> Task:
     """The task with so many training labels a class; all of them for None."""
     if per_class is None:
         return task
-    origin = f"{per_class} a class of {task.train.origin}, drawn with seed {seed}"
+    origin = f"{labels_in_words(task, per_class)} of {task.train.origin}, drawn with seed {seed}"
     train = replace(task.train, records=tuple(few(task.train.records, per_class=per_class, seed=seed)), origin=origin)
     return replace(task, train=train, audit=audit(train.records, dev=task.dev.records, test=task.test.records))
+
+
+def labels_in_words(task: Task, per_class: int | None) -> str:
+    """How many labels of a task `with_labels` takes: what there is where fewer are there than asked for."""
+    if per_class is None:
+        return "all labels"
+    counts = Counter(task.train.labels).values()
+    least, most = min(counts), min(max(counts), per_class)
+    if least >= per_class:
+        return f"{per_class} labels a class"
+    between = f"{least}" if least == most else f"{least} to {most}"
+    what = f"all labels, {between} a class" if max(counts) <= per_class else f"{between} labels a class"
+    return f"{what} ({per_class} asked for)"

@@ -9,7 +9,7 @@ from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
-from quire.adapt.task import Task, warnings, with_labels
+from quire.adapt.task import Task, labels_in_words, warnings, with_labels
 from quire.compare.arms import Contender, control
 from quire.compare.corpus import ONE_IN, Part
 from quire.compare.settings import CompareSettings
@@ -82,7 +82,7 @@ def _judged(
     plans += [control(first, arms[0].name), *(arm.arm(benches[arm.name]) for arm in arms)]
     trained = [Trained.of(first, plan) for plan in plans]
     chosen = max((arm for arm in trained if arm.plan.name in benches), key=lambda arm: arm.dev)
-    labels = "all labels" if per_class is None else f"{per_class} labels a class"
+    labels = labels_in_words(arms[0].bench.task, per_class)
     gathered = study(
         first,
         trained,

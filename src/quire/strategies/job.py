@@ -13,7 +13,7 @@ from quire.adapt.arms import arms as adapt_arms
 from quire.adapt.bench import Bench
 from quire.adapt.job import Outcome, concluded, home_of, reopened
 from quire.adapt.study import Trained, study
-from quire.adapt.task import with_labels
+from quire.adapt.task import labels_in_words, with_labels
 from quire.core.errors import BadInput
 from quire.core.example import World
 from quire.core.results import Run
@@ -165,7 +165,7 @@ def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> 
     plans = [plan for plan in adapt_arms(few) if plan.name in BASELINES]
     trained = [Trained.of(few, plan) for plan in (*plans, *(tuning.arm() for tuning in tunings))]
     chosen = max(trained, key=lambda arm: arm.dev)  # the first, that is the simplest, among equals
-    labels = "all labels" if per_class is None else f"{per_class} labels a class"
+    labels = labels_in_words(bench.task, per_class)
     gathered = study(
         few,
         trained,
