@@ -1,6 +1,7 @@
 """Comparisons of strategies at toy size: one base, as many updates, rates chosen on dev, stops that change nothing."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,11 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same(person: Path, tmp_pat
         patch.setattr(Tuning, "learnt", stopping)
         with pytest.raises(Stopped):
             run(person, tmp_path / "parts", "full", "lora", seeds=1, stop=stop)
+    spent = json.loads((tmp_path / "parts/spent.json").read_text())["seconds"] + 1000
+    (tmp_path / "parts/spent.json").write_text(json.dumps({"seconds": spent}))
     parts = run(person, tmp_path / "parts", "full", "lora", seeds=1)[0]
+    assert spent < json.loads((tmp_path / "parts/spent.json").read_text())["seconds"]
+    assert parts.study.seconds > 1000 > whole.study.seconds, "the time of all calls counts"
     for one, other in zip(whole.study.arms, parts.study.arms, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
     again = run(person, tmp_path / "parts", "full", "lora", seeds=1)[0]

@@ -16,7 +16,7 @@ from quire.recipe import Recipe
 from quire.recipe import load as load_recipe
 from quire.text.cut import Cut
 from quire.text.rows import Source
-from quire.train.folder import prepared
+from quire.train.folder import Clock, prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
@@ -78,9 +78,10 @@ def adapt(
         if (folder / "results.json").exists():
             return reopened(folder)
         stop = StopRequest() if stop is None else stop  # a request is false until the signal comes
-        bench = Bench(settings, task, folder, progress or Silent(), stop, track=track)
+        bench = Bench(settings, task, folder, progress or Silent(), stop, track=track, clock=Clock(folder))
         bench.material.prepare()
-    return execute(bench)
+    with bench.clock:
+        return execute(bench)
 
 
 def _recipe(

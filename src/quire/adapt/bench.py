@@ -27,6 +27,7 @@ from quire.recipe import FineTune
 from quire.text.grow import unread
 from quire.text.tokenizers import Tokenizer
 from quire.train.feed import Fixed
+from quire.train.folder import Clock
 from quire.train.log import Log, cost_of, curve_of
 from quire.train.loop import Job, fit
 from quire.train.progress import Progress, Silent
@@ -45,11 +46,7 @@ class Bench:
     progress: Progress = field(default_factory=Silent)
     stop: StopRequest = field(default_factory=StopRequest)
     track: bool = False
-    began: float = field(default_factory=time.perf_counter)
-
-    def elapsed(self) -> float:
-        """Seconds since this process took up the job."""
-        return time.perf_counter() - self.began
+    clock: Clock = field(default_factory=Clock)
 
     def check_stop(self, doing: str) -> None:
         """Between two steps of the job: raise Stopped when a signal asked for it."""
@@ -157,7 +154,8 @@ class Bench:
         return parse(Spending, json.loads(path.read_text(encoding="utf-8")), where=str(path))
 
     def note(self, event: str, facts: Mapping[str, Any]) -> None:
-        """A line in the job's log."""
+        """A line in the job's log; the time so far is kept beside it."""
+        self.clock.keep()
         Log(self.folder / "log.jsonl").write({"event": event, "time": round(time.time(), 3), **facts})
 
 

@@ -35,7 +35,7 @@ def spend(bench: Bench, *, trained_arms: int) -> Spending:
             epoch=epoch,
             epochs=bench.finetune.epochs,
             arms=trained_arms,
-            spent=bench.elapsed(),
+            spent=bench.clock.elapsed(),
         )
         write_whole(path, found.model_dump_json(indent=2))
         bench.note("budget", {"statement": found.statement})

@@ -80,7 +80,7 @@ def study(
         budget=budget,
         data=_data_facts(bench),
         environment=environment(settings.seed),
-        seconds=bench.elapsed(),
+        seconds=bench.clock.elapsed(),
         leaked=task.audit.leaked,
         pretraining=pretraining,
         quantisation=quantisation,

@@ -77,7 +77,8 @@ def compare(
             return [reopened(home) for home in homes]
         stop = StopRequest() if stop is None else stop
         found = contenders(settings, read, folder, progress or Silent(), stop, track=track)
-    return execute(settings, found)
+    with found[0].bench.clock:
+        return execute(settings, found)
 
 
 def labels_of(text: str) -> tuple[int | None, ...]:

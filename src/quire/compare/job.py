@@ -16,6 +16,7 @@ from quire.compare.settings import CompareSettings
 from quire.core.errors import BadInput
 from quire.core.results import Pretrained, Pretraining
 from quire.pretrain import Material
+from quire.train.folder import Clock
 from quire.train.loop import rehearse
 from quire.train.progress import Progress
 from quire.train.signals import StopRequest
@@ -28,9 +29,9 @@ def contenders(
     settings: CompareSettings, task: Task, folder: Path, progress: Progress, stop: StopRequest, *, track: bool
 ) -> list[Contender]:
     """The arms on their common corpus, each planned and tried on a batch; BadInput names the arm that cannot run."""
-    found = []
+    found, clock = [], Clock(folder)
     for name, recipe in settings.arms.items():
-        bench = Bench(settings.of_arm(name), task, folder, progress, stop, track=track)
+        bench = Bench(settings.of_arm(name), task, folder, progress, stop, track=track, clock=clock)
         bench.material = Material(recipe, folder, Part(task.corpus_texts, held_out=False), progress)
         held_out = Material(recipe, folder / "held-out", Part(task.corpus_texts, held_out=True), progress)
         contender = Contender(name, bench, held_out, settings.budget)

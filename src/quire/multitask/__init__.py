@@ -15,7 +15,7 @@ from quire.multitask.shop import Shop
 from quire.multitask.table import plain
 from quire.multitask.tasks import identity, paired, read_tasks
 from quire.multitask.ways import pretraining
-from quire.train.folder import prepared
+from quire.train.folder import Clock, prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
@@ -76,7 +76,8 @@ def share(
         ]
         for shop in shops:
             _tried(shop)
-    return execute(settings, shops)
+    with Clock(folder) as clock:
+        return execute(settings, shops, clock)
 
 
 def _tried(shop: Shop) -> None:

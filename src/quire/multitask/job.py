@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from quire.multitask.study import name_of, network_of, runs_of, studies
 from quire.multitask.table import Table, markdown, tabulate
 from quire.multitask.ways import kept
 from quire.report import model_card, render
+from quire.train.folder import Clock
 from quire.train.safe import read_json, write_whole
 
 LEGEND = (
@@ -52,16 +52,16 @@ class Shared:
         return self.folder / "report.md"
 
 
-def execute(settings: SharingSettings, shops: Sequence[Shop]) -> Shared:
+def execute(settings: SharingSettings, shops: Sequence[Shop], clock: Clock) -> Shared:
     """Do what is left of the comparison. Raises Stopped when a signal came; the next call goes on."""
-    first, began = shops[0], time.perf_counter()
+    first = shops[0]
     for name, task in first.tasks.items():
         for warning in warnings(task):
             first.progress.say(f"Warning: {name}: {warning}")
         if task.train.origin != settings.tasks[name].train:
             first.progress.say(f"{name}: trained on {task.train.origin}")
     runs_of(shops)
-    found = studies(shops, seconds=time.perf_counter() - began)
+    found = studies(shops, seconds=clock.elapsed())
     ways = settings.ways
     pairs = [(name_of(shop, way), name_of(shop, ways[0])) for shop in shops for way in ways[1:]]
     results = Results(studies=found, table=tabulate(found, pairs))

@@ -19,7 +19,7 @@ from quire.recipe import load
 from quire.stages.job import Stages, execute
 from quire.stages.settings import StageSettings, kinds_of, named
 from quire.stages.texts import Texts
-from quire.train.folder import prepared
+from quire.train.folder import Clock, prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
@@ -83,11 +83,13 @@ def compare_sources(
         stop = StopRequest() if stop is None else stop
         progress = progress or Silent()
         benches: dict[str, Bench] = {}
+        clock = Clock(folder)
         for name, job in jobs.items():
             few = with_labels(read[name], per_class, seed=seed)
-            benches[name] = Bench(job, few, folder / "tasks" / name, progress, stop, track=track)
+            benches[name] = Bench(job, few, folder / "tasks" / name, progress, stop, track=track, clock=clock)
             benches[name].folder.mkdir(parents=True, exist_ok=True)
             benches[name].material = next(iter(benches.values())).material
         stages = Stages(settings, benches, Texts(read, own, text_column), folder)
         stages.try_all()
-    return execute(stages)
+    with clock:
+        return execute(stages)

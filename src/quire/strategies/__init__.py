@@ -16,7 +16,7 @@ from quire.recipe import load
 from quire.strategies.job import Tuning, execute
 from quire.strategies.settings import StrategySettings, chosen
 from quire.text.rows import Source
-from quire.train.folder import prepared
+from quire.train.folder import Clock, prepared
 from quire.train.progress import Progress, Silent
 from quire.train.signals import StopRequest
 
@@ -81,8 +81,9 @@ def compare_strategies(
         if all((home / "results.json").exists() for home in homes):
             return [reopened(home) for home in homes]
         stop = StopRequest() if stop is None else stop
-        bench = Bench(first, read, folder, progress or Silent(), stop, track=track)
+        bench = Bench(first, read, folder, progress or Silent(), stop, track=track, clock=Clock(folder))
         _ = bench.material.files  # a base that cannot be opened, or is too short, is refused before anything stands,
         for name in settings.strategies:  # and so is what cannot be prepared on it
             Tuning(name, settings, bench).check()
-    return execute(settings, bench)
+    with bench.clock:
+        return execute(settings, bench)

@@ -1,16 +1,54 @@
-"""Run folders: whose they are, and that the same command goes on."""
+"""Run folders: whose they are, that the same command goes on, and how long it all took."""
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeFloat
+
+from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.train.safe import read_json, write_whole
 
-RECIPE, IDENTITY = "recipe.yaml", "run.json"
+RECIPE, IDENTITY, SPENT = "recipe.yaml", "run.json", "spent.json"
+
+
+class _Spent(Settings):
+    seconds: NonNegativeFloat = 0.0
+
+
+@dataclass
+class Clock:
+    """Seconds of a job in all processes that took it up, where it has a run folder; else in this one.
+
+    As a context it keeps them when the job ends or stops; `keep` does so between, for a process that is killed.
+    """
+
+    folder: Path | None = None
+    before: float = field(init=False, default=0.0)
+    began: float = field(init=False, default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if self.folder and (path := self.folder / SPENT).exists():
+            self.before = parse(_Spent, read_json(path), where=str(path)).seconds
+
+    def elapsed(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def keep(self) -> None:
+        if self.folder:
+            write_whole(self.folder / SPENT, json.dumps({"seconds": round(self.elapsed(), 3)}))
+
+    def __enter__(self) -> "Clock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep()
 
 
 @contextmanager
