@@ -1,6 +1,7 @@
 """LoRA folders: what peft computes over the base is what ours does, both ways; nothing but plain LoRA is read."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,9 +265,23 @@ def test_updates_go_with_their_base_alone(based: Callable[[str], Path], tmp_path
         export_lora(tmp_path / "run", out=tmp_path / "lora")
     (tmp_path / "run" / "recipe.yaml").write_text(json.dumps({"recipe": {"base": str(based("bert"))}}))
     assert export_lora(tmp_path / "run", out=tmp_path / "lora") == str(based("bert"))
-    with pytest.raises(BadInput, match="no low-rank updates"):
+    with pytest.raises(BadInput, match="bert: holds no low-rank updates; learn them with quire finetune"):
         export_lora(based("bert"), out=tmp_path / "no", base=str(based("bert")))
     assert not (tmp_path / "no").exists()
+    (tmp_path / "run" / "recipe.yaml").write_text(json.dumps({"recipe": {"base": str(tmp_path / "moved")}}))
+    with pytest.raises(BadInput, match="moved, which is no folder here; give the base that this was learnt over with"):
+        export_lora(tmp_path / "run", out=tmp_path / "lora")
+
+
+@pytest.mark.parametrize("inner", ["config.json", "predictor.json"])
+def test_a_comparison_that_deployed_another_arm_says_so(
+    based: Callable[[str], Path], inner: str, tmp_path: Path
+) -> None:
+    shutil.copytree(based("bert"), tmp_path / "run" / "model")
+    (tmp_path / "run/model/config.json").rename(tmp_path / "run/model" / inner)
+    (tmp_path / "run" / "results.json").write_text(json.dumps({"selected": "full"}))
+    with pytest.raises(BadInput, match="run: this run deployed full, which holds no low-rank updates; learn them with"):
+        export_lora(tmp_path / "run", out=tmp_path / "no")
 
 
 def test_the_command(based: Callable[[str], Path], tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ Written by Quire. They were learnt over that base, with its classifier of {outpu
 """
 
 
+LEARNING = "learn them with quire finetune --paradigm class --set 'strategy={lora: {}}'"
+"""What always leaves a run with updates."""
+
+
 def export_lora(model: str | Path, *, out: Path, base: str | None = None) -> str:
     """Write the updates and the classifier of a run or a model folder into `out`, whole or not at all.
 
@@ -48,13 +52,13 @@ def export_lora(model: str | Path, *, out: Path, base: str | None = None) -> str
     that base's with these updates, and for what peft has no place for.
     """
     folder = network_of(Path(model))
-    files = read_model(folder)
-    if not files.updates:
-        raise BadInput(f"{folder}: holds no low-rank updates; train with the strategy lora")
+    if not (folder / "config.json").is_file() or not (files := read_model(folder)).updates:
+        raise BadInput(f"{_without(Path(model), folder)} holds no low-rank updates; {LEARNING}")
     name = base or _begun_from(Path(model))
     home = home_of(name)
     if not home.is_dir():
-        raise BadInput(f"--base {name}: no such folder; give the base that this was learnt over")
+        gone = f"--base {name}: no such folder" if base else f"{model}: learnt over {name}, which is no folder here"
+        raise BadInput(f"{gone}; give the base that this was learnt over with --base")
     _check_base(files, read_model(home), folder=folder, name=name)
     family, _ = read_config(read_json(home / "config.json"), where=home / "config.json")
     there = _There.of(files, family, folder)
@@ -174,6 +178,14 @@ def _check_base(files: ModelFiles, base: ModelFiles, *, folder: Path, name: str)
         same = False
     if not same:
         raise BadInput(f"{folder}: its weights are not those of {name} with its updates; give --base, what it was")
+
+
+def _without(run: Path, folder: Path) -> str:
+    """A model that has no updates: of a comparison, what was deployed may not be what LoRA learnt."""
+    results = run / "results.json"
+    told = read_json(results) if results.is_file() else None
+    selected = told.get("selected") if isinstance(told, dict) else None
+    return f"{run}: this run deployed {selected}, which" if selected else f"{folder}:"
 
 
 def _begun_from(run: Path) -> str:
