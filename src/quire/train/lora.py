@@ -23,7 +23,7 @@ from quire.core.errors import BadInput
 from quire.core.spec import Positive, Size
 from quire.text.opening import HOLDERS, WHOLE
 from quire.train.convert import checked
-from quire.train.embedded import home_of
+from quire.train.embedded import HUB, home_of
 from quire.train.families import FAMILIES, read_config
 from quire.train.safe import read_json, read_tensors
 from quire.train.sharded import read_weights
@@ -176,10 +176,12 @@ def _plan(folder: Path) -> Plan:
 def _base(plan: Plan, folder: Path) -> Path:
     """The folder of its base."""
     name, where = plan.base_model_name_or_path, folder / CONFIG
-    base = home_of(name)
+    own = {theirs: ours for ours, theirs in HUB.items()}
+    base = home_of(own.get(name, name))
     if not base.is_dir():
         raise BadInput(
-            f"{where}: base_model_name_or_path {name!r:.80} is no folder here; fetch that model and write its folder"
+            f"{where}: base_model_name_or_path {name!r:.80} is no folder here; put the base's folder there, "
+            f"fetched first where it is a model of a hub"
         )
     if is_lora(base):
         raise BadInput(f"{where}: the base {name!r:.80} is a LoRA folder itself; merge that one first")
