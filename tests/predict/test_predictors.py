@@ -239,6 +239,17 @@ def test_folders_that_hold_no_predictor(tmp_path: Path, change: Callable[[Path],
         quire.load(tmp_path / "m")
 
 
+@pytest.mark.parametrize("place", ["tasks/{}/model", "models/{}", "labels-{}/model"])
+def test_a_run_of_several_models_names_them(tmp_path: Path, place: str) -> None:
+    for name in ("mood", "topic"):
+        Majority.fit(LABELS, ["good"]).save(tmp_path / place.format(name))
+    one, other = (str(tmp_path / place.format(name)).removesuffix("/model") for name in ("mood", "topic"))
+    with pytest.raises(BadInput, match="holds several models") as refused:
+        quire.load(tmp_path)
+    assert str(refused.value) == f"{tmp_path}: holds several models; take one of {one}, {other}"
+    assert quire.load(one).labels == LABELS
+
+
 def test_a_run_folder_gives_its_int8_model_first(tmp_path: Path, network: Network) -> None:
     network.save(tmp_path / "model")
     assert type(quire.load(tmp_path)) is Network

@@ -41,6 +41,8 @@ OTHERS = {
     "Writer": ("writes texts", "load_writer"),
 }
 """What answers with something else than labels: what it does, and how it is opened."""
+SEVERAL = ("tasks/*", "models/*", "labels-*")
+"""Where comparisons of several tasks or numbers of labels leave a model each."""
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 
 
@@ -165,9 +167,19 @@ def located(path: str | Path) -> Path:
         if (folder / inner).is_dir():
             folder = folder / inner
             break
-    if not any((folder / name).is_file() for name in (RECORD, "config.json", "adapter_config.json")):
+    if not _is_model(folder):
+        if several := [home for pattern in SEVERAL for home in sorted(folder.glob(pattern)) if _holds_model(home)]:
+            raise BadInput(f"{folder}: holds several models; take one of {', '.join(map(str, several))}")
         raise BadInput(f"{folder}: holds no finished model; if a run was stopped here, give its command again")
     return folder
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (RECORD, "config.json", "adapter_config.json"))
+
+
+def _holds_model(folder: Path) -> bool:
+    return _is_model(folder) or _is_model(folder / "model")
 
 
 def write_own(
