@@ -224,6 +224,19 @@ def test_changes_are_applied_before_the_check() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ("steps=20", r"--set steps=20: a recipe has no field 'steps'; did you mean 'train.steps'\?"),
+        ("length=9", r"--set length=9: a recipe has no field 'length'; did you mean 'data.length'\?"),
+        ("trian.steps=2", r"--set trian.steps=2: a recipe has no field 'trian'; did you mean 'train'\?"),
+    ],
+)
+def test_a_change_of_no_field_is_told_with_the_path_that_it_lacks(change: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        recipe.load("minilm-adapt", changes=["data.length=64", change])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
         ({"backbone": None}, "give exactly one of base .* and backbone"),
         ({"base": "minilm"}, "give exactly one of base .* and backbone"),
         ({"objectives": []}, "needs at least one"),

@@ -216,7 +216,20 @@ def load(name: str | Path, *, changes: list[str] | None = None) -> Recipe:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = _home() / f"{_full_name(str(name))}.yaml"
-    return parse(Recipe, override(read_yaml(path), changes or []), where=path.name)
+    changed = override(read_yaml(path), changes or [])
+    for change in changes or []:
+        _check_named(change)
+    return parse(Recipe, changed, where=path.name)
+
+
+def _check_named(change: str) -> None:
+    """BadInput for a change of what no recipe has; a field of one of its sections alone is told with its path."""
+    name = change.partition("=")[0].partition(".")[0]
+    if name not in Recipe.model_fields:
+        sections: Mapping[str, type[Settings]] = {"train": TrainPlan, "data": DataPlan, "finetune": FineTune}
+        within = [f"{section}.{name}" for section, plan in sections.items() if name in plan.model_fields]
+        meant = f"; did you mean {within[0]!r}?" if len(within) == 1 else nearest(name, Recipe.model_fields)
+        raise BadInput(f"--set {change}: a recipe has no field {name!r}{meant}")
 
 
 def text(name: str) -> str:

@@ -233,6 +233,10 @@ def test_options_are_read_in_the_order_of_the_table() -> None:
         (["--sharing=joint", "--size=mini"], "--size: means nothing with --sharing"),
         (["--sharing=joint", "--dev=x.csv"], "--dev: means nothing with --sharing"),
         (["--set=train.steps=3"], "--set: needs --strategies or --paradigms or --sharing"),
+        (
+            ["--sharing=joint", "--set=train.steps=3"],
+            "--set train.steps=3: changes nothing with --sharing",
+        ),
         (["--task=other.csv"], "--task: several tasks share a network; say how"),
     ],
 )

@@ -160,8 +160,19 @@ def _check(context: typer.Context, mode: str) -> None:
             refuse(context, (name,), why=needs)
     if len(context.params["task"]) > 1 and mode not in ("sharing", "further"):
         raise BadInput("--task: several tasks share a network; say how, for instance --sharing single,joint")
+    for change in context.params["changes"] or ():
+        if mode != "paradigms" and change.partition("=")[0] in ("train.steps", "finetune.train.steps"):
+            raise BadInput(f"--set {change}: changes nothing with --{mode}; {_LENGTH[mode]}")
     if mode in ("arms", "sharing") and not _names(context.params["arms"]):
         raise BadInput("compare: say what with --arms mlm,rtd, --strategies full,lora or --paradigms class,matching")
+
+
+_LENGTH = {
+    "strategies": "finetune.epochs says how long labels are learnt",
+    "sharing": "finetune.epochs says how long labels are learnt, and --budget how long text is, in the way lm",
+    "further": "--budget says how long text is learnt, and finetune.epochs how long labels are",
+}
+"""Where no number of updates stands."""
 
 
 def _names(text: str) -> list[str]:
