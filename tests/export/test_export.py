@@ -25,6 +25,7 @@ from quire.predict.features import Features
 from quire.predict.linear import Scores
 from quire.predict.majority import Majority
 from quire.predict.network import Int8Network, Network
+from quire.predict.vote import Voting
 from quire.text.joined import parts
 
 
@@ -177,11 +178,13 @@ def test_what_cannot_be_exported_is_one_line(
 ) -> None:
     Majority.fit(LABELS, [LABELS[0]]).save(tmp_path / "majority")
     Int8Network.quantised(network).save(tmp_path / "int8")
+    Voting([network, network]).save(tmp_path / "vote")
     writer(tmp_path / "writer", network)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "thesis.txt").touch()
     refused: dict[str, dict[str, Any]] = {
         "holds no network": {"model": tmp_path / "majority"},
+        "2 networks that vote, which no one graph holds; export one of them": {"model": tmp_path / "vote"},
         "holds int8 weights of ours; export the fp32 folder": {"model": tmp_path / "int8"},
         "writes texts, which has no ONNX form": {"model": tmp_path / "writer"},
         "no such folder": {"model": tmp_path / "nowhere"},

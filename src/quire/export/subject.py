@@ -27,6 +27,7 @@ from quire.predict.encode import encode
 from quire.predict.features import ENCODER, Features
 from quire.predict.network import Int8Network, Network
 from quire.predict.solver import Cast, Solver
+from quire.predict.vote import Voting
 from quire.predict.writer import EXTRA, writing_head
 from quire.text.cut import Cut
 from quire.text.tokenizers import Tokenizer
@@ -120,6 +121,11 @@ def _subject(path: str | Path) -> Subject:
             return _classifier(folder, network)
         case Features() as found:
             return _features(folder / ENCODER, found)
+        case Voting(members=members):
+            raise BadInput(
+                f"{folder}: {len(members)} networks that vote, which no one graph holds; export one of them, "
+                f"{folder / 'member-0'}, or take the strategy average, which deploys one"
+            )
         case _:
             raise BadInput(f"{folder}: holds no network, so it has no ONNX form; serve it with `quire predict`")
 
