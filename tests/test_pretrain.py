@@ -99,6 +99,8 @@ def test_a_folder_of_another_run_is_refused(corpus: Path, tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="exists and is no run of Quire"):
         pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.doc"]
+    with pytest.raises(BadInput, match=r"thesis.doc: is a file; give another --out$"):
+        pretrain(tiny_recipe(), corpus=[corpus], out=tmp_path / "mine" / "thesis.doc")
 
 
 def test_a_killed_tokenizer_training_leaves_nothing_that_is_taken_for_a_tokenizer(corpus: Path, tmp_path: Path) -> None:

@@ -115,7 +115,13 @@ def test_a_datasets_object_gives_the_names_of_its_classes() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", "text,lable\na,b\n", "no column 'label'; did you mean 'lable'?"),
+        (
+            "a.csv",
+            "text,lable\na,b\n",
+            "no column 'label'; did you mean 'lable'? (--text-column and --label-column take other names)",
+        ),
+        ("a.csv", "text;label\na;b\n", "a.csv: its columns look separated by ';' ('text;label'); save it with commas"),
+        ("a.csv", "text\tlabel\na\tb\n", "a.csv: its columns look separated by tabs ('text\\tlabel'); name it .tsv"),
         (
             "a.jsonl",
             '{"text": "a", "label": "b"}\n{"txt": "a", "label": "b"}\n',

@@ -40,7 +40,10 @@ def read_records(
     if pair_column == text_column:
         raise BadInput(f"the column {text_column!r} cannot hold both texts of a pair; name two columns")
     name, rows = _rows(source, (text_column, pair_column) if pair_column else (text_column,), label_column)
-    records = list(rows)
+    try:
+        records = list(rows)
+    except NoColumn as error:
+        raise NoColumn(f"{error} (--text-column and --label-column take other names)") from None
     if not records:
         raise BadInput(f"{name}: holds no rows")
     return records if label_column is None else _all_labelled(records, label_column, name)
@@ -201,9 +204,20 @@ def _column(table: Table, text_column: str) -> Iterator[str]:
             yield _text(value, where, may_be_blank=True)
 
 
+def _check_separated(table: Table) -> None:
+    """BadInput where the only column holds what other programs put between columns."""
+    remedies = {";": "save it with commas", "\t": "name it .tsv", "|": "save it with commas"}
+    header = table.columns[0] if len(table.columns) == 1 else ""
+    for mark, remedy in remedies.items():
+        if mark in header:
+            told = "tabs" if mark == "\t" else repr(mark)
+            raise BadInput(f"{table.name}: its columns look separated by {told} ({header[:40]!r}); {remedy}")
+
+
 def _checked(table: Table, *columns: str | None) -> Table:
     for column in columns:
         if column is not None and column not in table.columns:
+            _check_separated(table)
             known = [name[:40] for name in table.columns]  # a file without a header has a text there
             raise NoColumn(f"{table.name}: no column {column!r}{nearest(column, known)}")
     return table

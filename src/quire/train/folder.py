@@ -71,6 +71,8 @@ def prepared(folder: Path, recipe: str, *, identity: Mapping[str, Any]) -> Itera
 def _claimed(folder: Path, recipe: str, identity: Mapping[str, Any]) -> Path:
     whole = {"recipe": recipe, **json.loads(json.dumps(identity))}
     record = folder / IDENTITY
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: is a file; give another --out")
     try:
         if record.exists():
             before = read_json(record)
