@@ -96,3 +96,14 @@ def test_fewer_labels_than_asked_for_are_said_as_they_are(files: Path) -> None:
     uneven = replace(task, train=replace(task.train, records=(*few.train.records, *task.train.records[:1] * 20)))
     assert labels_in_words(uneven, 7) == "5 to 7 labels a class (7 asked for)"
     assert labels_in_words(uneven, None) == "all labels"
+
+
+def test_one_example_of_a_class_stands_in_the_way_of_a_split_alone(files: Path, tmp_path: Path) -> None:
+    rows = (files / "reviews.csv").read_text(encoding="utf-8")
+    (tmp_path / "rare.csv").write_text(f"{rows.rstrip()}\na text of its own,odd\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("text,label\nnew words,bad\n", encoding="utf-8")
+    (tmp_path / "dev.csv").write_text("text,label\nother words,good\n", encoding="utf-8")
+    given = {"train": tmp_path / "rare.csv", "test": tmp_path / "test.csv"}
+    with pytest.raises(BadInput, match="the only training example of class 'odd'"):
+        read(files, **given)
+    assert read(files, **given, dev=tmp_path / "dev.csv").labels == ("bad", "good", "odd")

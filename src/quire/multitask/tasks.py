@@ -57,7 +57,7 @@ def _parted(name: str, task: Task, held_out: Banned) -> Task:
     kept = tuple(record for record in task.train.records if record.text not in held_out)
     if dropped := len(task.train.records) - len(kept):
         try:
-            check_labels(kept, held_out=(*task.dev.records, *task.test.records))
+            check_labels(kept, held_out=(*task.dev.records, *task.test.records), least=1)
         except BadInput as error:
             raise BadInput(f"task {name}: without texts that are held out in one of the tasks, {error}") from error
         origin = f"{task.train.origin}, without {dropped} texts that are held out in one of the tasks"

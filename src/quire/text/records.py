@@ -163,14 +163,17 @@ def has_blocks(lines: Iterable[str]) -> bool:
     return False
 
 
-def check_labels(train: Sequence[Record], *, held_out: Iterable[Record] = ()) -> tuple[str, ...]:
-    """The classes of `train`, sorted: at least two, each with two examples, and none in `held_out` beyond them."""
+def check_labels(train: Sequence[Record], *, held_out: Iterable[Record] = (), least: int = 2) -> tuple[str, ...]:
+    """The classes of `train`, sorted: at least two, and none in `held_out` beyond them.
+
+    Each has two examples, as a split of them needs, or `least` 1.
+    """
     counts: Counter[str] = Counter(record.label for record in train if record.label is not None)
     if len(counts) < 2:
         only = f"only the class {next(iter(counts))!r}" if counts else "no labels"
         raise BadInput(f"the training data holds {only}; a classifier needs at least two classes")
     for record in train:
-        if record.label is not None and counts[record.label] == 1:
+        if record.label is not None and counts[record.label] < least:
             remedy = "add a second or remove it"
             raise BadInput(f"{record.where}: the only training example of class {record.label!r}; {remedy}")
     for record in held_out:
