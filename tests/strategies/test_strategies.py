@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from quire.adapt import measure
+from quire.adapt.bench import Bench
 from quire.adapt.rates import OTHERS, for_arms, rates_of, tried
 from quire.core.errors import BadInput, Stopped
 from quire.core.random import rng
@@ -189,6 +190,18 @@ def test_going_on_with_text_first_is_an_arm_that_all_seeds_pay_for(person: Path,
         assert within.trainable == full.trainable
         assert not np.array_equal(within.probabilities, full.probabilities)
     assert not list((tmp_path / "run").glob("stages*")), "what is not deployed is not kept"
+
+
+def test_the_seed_is_that_of_the_first_run(person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, real = list[int](), Bench.finetune_job
+
+    def told(self: Bench, *, steps: int, seed: int) -> Any:
+        seeds.append(seed)
+        return real(self, steps=steps, seed=seed)
+
+    monkeypatch.setattr(Bench, "finetune_job", told)
+    run(person, tmp_path / "run", "full", "head", seed=5)
+    assert seeds == [5, 6, 5, 6]
 
 
 def test_few_labels_give_a_study_each(person: Path, tmp_path: Path) -> None:

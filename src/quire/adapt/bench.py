@@ -115,9 +115,14 @@ class Bench:
     def fit_network(
         self, files: ModelFiles, *, steps: int, seed: int, folder: Path, title: str, drawn: int | None = None
     ) -> tuple[Network, Run]:
-        """Fine-tune from `files` and score on dev; `drawn` is the seed of fresh weights where it is another."""
-        job = self.finetune_job(steps=steps, seed=seed)
-        model = started(files, self.classify.parts(files.backbone, job.world), seed=seed if drawn is None else drawn)
+        """Fine-tune from `files` and score on dev; `drawn` is the seed of fresh weights where it is another.
+
+        Both are counted from the seed of the settings.
+        """
+        first = self.settings.seed
+        job = self.finetune_job(steps=steps, seed=first + seed)
+        fresh = first + (seed if drawn is None else drawn)
+        model = started(files, self.classify.parts(files.backbone, job.world), seed=fresh)
         network = Network(model, self.classify, self.tokenizer, length=self.length, how=self.settings.recipe.data.cut)
         metric = self.settings.metric
         log = fit(

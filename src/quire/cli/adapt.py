@@ -26,7 +26,7 @@ def adapt(
     changes: Changes = None,
     budget: BudgetText = "5m",
     seeds: Seeds = 3,
-    seed: Annotated[int, typer.Option(help="The seed of splits and corruption.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of splits, corruption and the first run of each arm.")] = 0,
     metric: Annotated[Literal["accuracy", "macro_f1"], typer.Option(help="What is maximised.")] = "accuracy",
     max_loss: Annotated[float, typer.Option(help="Points of the metric that int8 may lose.")] = 0.5,
     length: Annotated[int | None, typer.Option(help="Tokens of a text that are read.")] = None,

@@ -96,7 +96,7 @@ def compare(
     ] = None,
     labels: Annotated[str, typer.Option(help="Labels a class to learn from, a study each: 50,all.")] = "all",
     seeds: Seeds = 3,
-    seed: Annotated[int, typer.Option(help="The seed of splits and corruption.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of splits, corruption and the first run of each arm.")] = 0,
     size: Annotated[Literal["tiny", "mini", "small", "medium"], typer.Option(help="Of every arm's network.")] = "tiny",
     length: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 128,
     cut: Annotated[
