@@ -173,6 +173,8 @@ def test_a_rate_is_chosen_on_dev_with_the_first_seed(
 
     monkeypatch.setattr(Tuning, "at", told)
     [outcome] = run(person, tmp_path / "run", "full", "lora", rates=(1e-4, 1e-3, 1e-2))
+    assert not list((tmp_path / "run").glob("arms/*/*/model")), "logs alone are kept of runs and trials"
+    assert len(list((tmp_path / "run").glob("arms/*/rate-*/log.jsonl"))) == 6
     for name, best in (("full", 1e-3), ("lora", 1e-2)):
         tried = [(name, rate, 0) for rate in (1e-4, 1e-3, 1e-2)]
         assert [one for one in asked if one[0] == name] == [*tried, (name, best, 1)], "its trial is the first run"

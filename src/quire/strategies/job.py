@@ -175,4 +175,7 @@ def _judged(settings: StrategySettings, bench: Bench, per_class: int | None) -> 
     )
     learnt = {tuning.name: {"trainable": tuning.trainable(), "rate": tuning.rate} for tuning in tunings}
     arms = tuple(arm.model_copy(update=learnt.get(arm.name, {})) for arm in gathered.arms)
-    return concluded(folder, gathered.model_copy(update={"arms": arms}), trained)
+    outcome = concluded(folder, gathered.model_copy(update={"arms": arms}), trained)
+    for trial in folder.glob("arms/*/rate-*/model"):
+        shutil.rmtree(trial, ignore_errors=True)
+    return outcome
