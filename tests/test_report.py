@@ -32,7 +32,7 @@ from quire.core.results import (
 from quire.core.verdict import Verdict
 from quire.judge import verdict
 from quire.report import model_card, plots, render, words
-from quire.report.page import calibration, confusion, confusions
+from quire.report.page import calibration, confusion, confusions, considered
 
 LABELS = ("acq", "crude", "earn", "grain", "利率", "money-fx", "ship", "trade & <b>")
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror="alert(1)"> {{ 7 * 7 }} 这家公司的季度利润 </td></table>'
@@ -320,6 +320,30 @@ def test_a_cheaper_arm_that_does_not_lose_is_advised(study: Study, judged: Verdi
     assert "<strong>Consider TF-IDF + logistic regression:</strong>" in advised
     assert "11 times as fast and takes 1.9 MB" in advised
     assert "Consider Frozen" not in advised  # slower than the int8 arm that is deployed
+
+
+def test_only_a_real_gain_is_advised_and_at_most_twice(study: Study, judged: Verdict) -> None:
+    """Neither the majority class, nor what is faster within noise, nor more than two arms."""
+    deployed = study.deployed
+    assert considered(study, judged.model_copy(update={"cheaper": ("majority",)})) == []
+
+    def advised(*rows: tuple[float, float]) -> list[str]:
+        arms = tuple(
+            deployed.model_copy(
+                update={
+                    "name": f"arm{number}",
+                    "latency": (Latency(batch=1, median=median, lower=median, upper=upper),),
+                }
+            )
+            for number, (median, upper) in enumerate(rows)
+        )
+        wider = study.model_copy(update={"arms": (*study.arms, *arms)})
+        cheap = judged.model_copy(update={"cheaper": tuple(arm.name for arm in arms)})
+        return [f"{arm.name} {gains}" for arm, gains in considered(wider, cheap)]
+
+    assert advised((3.3, 3.31)) == []  # of 3.4 ms: 1.0 times as fast
+    assert advised((2.5, 3.3)) == []  # quartiles overlap
+    assert advised((2.0, 2.1), (1.0, 1.1), (1.7, 1.8)) == ["arm1 is 3.4 times as fast", "arm2 is 2.0 times as fast"]
 
 
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:

@@ -17,6 +17,10 @@ from quire.report.template import fill
 MATRIX_CLASSES = 20
 """With more classes a confusion matrix is not read; the most frequent confusions are listed."""
 BINS = 10
+ADVISED = 2
+"""More arms to consider are no advice."""
+GAIN = 1.2
+"""How many times as fast or as small an arm has to be before it is worth a change."""
 
 
 def render(study: Study, verdict: Verdict) -> str:
@@ -38,6 +42,7 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "deployed": study.deployed,
         "metric": words.METRICS[study.metric],
         "rows": [(arm, verdict.score(arm.name), verdict.against(arm.name)) for arm in study.arms],
+        "considered": considered(study, verdict),
         "pareto": plots.pareto(study, verdict),
         "learnt": plots.learnt(study, verdict),
         "mlm": plots.pretraining(study.pretraining) if study.pretraining else "",
@@ -52,6 +57,26 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "mistakes": mistakes(study),
         "lengths": plots.lengths(study.data.lengths, limit=study.data.limit) if study.data.lengths else "",
     }
+
+
+def considered(study: Study, verdict: Verdict) -> list[tuple[Arm, str]]:
+    """Arms to deploy instead, with what they save, the fastest first.
+
+    Never the majority class, which only shows that a test set is too small to find it worse.
+    """
+    slow = study.deployed.latency_at(1)
+    found: list[tuple[float, Arm, str]] = []
+    for arm in map(study.arm, verdict.cheaper):
+        quick = arm.latency_at(1)
+        if arm.name == "majority" or not slow or not quick or arm.bytes > study.deployed.bytes:
+            continue
+        faster = slow.median / max(quick.median, 1e-6)
+        smaller = study.deployed.bytes / max(arm.bytes, 1)
+        gains = [f"is {words.times(faster)} times as fast"] if faster >= GAIN and quick.upper < slow.lower else []
+        gains += [f"takes {words.size(arm.bytes)} on disk"] if smaller >= GAIN else []
+        if gains and quick.median < slow.median:
+            found.append((quick.median, arm, " and ".join(gains)))
+    return [(arm, gains) for _, arm, gains in sorted(found, key=lambda each: each[0])[:ADVISED]]
 
 
 def _curves(study: Study, trained: list[Arm]) -> list[tuple[str, str]]:
