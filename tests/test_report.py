@@ -346,6 +346,17 @@ def test_only_a_real_gain_is_advised_and_at_most_twice(study: Study, judged: Ver
     assert advised((2.0, 2.1), (1.0, 1.1), (1.7, 1.8)) == ["arm1 is 3.4 times as fast", "arm2 is 2.0 times as fast"]
 
 
+def test_one_seed_is_said_to_leave_the_luck_of_training_out(study: Study, judged: Verdict, page: str) -> None:
+    assert "Paired bootstrap over test texts and seeds," in page
+    assert "Mean over seeds" in page
+    once = tuple(c.model_copy(update={"seeds": (0,)}) for c in judged.comparisons)
+    alone = judged.model_copy(update={"comparisons": once})
+    shown = render(study, alone)
+    assert "Paired bootstrap over test texts alone: one seed says nothing of the luck of training," in shown
+    assert "One seed, with 95 % intervals" in shown
+    assert "test texts alone: one seed" in model_card(study, alone)
+
+
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:
     nothing = {"curves": (), "probabilities": None, "latency": ()}
     arms = tuple(arm.model_copy(update=nothing) for arm in study.arms)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from quire.core.results import Cost, Measure, Pretraining
-from quire.core.verdict import Comparison, Estimate
+from quire.core.verdict import Comparison, Estimate, Verdict
 
 METRICS: Mapping[Measure, str] = {
     "accuracy": "accuracy",
@@ -103,6 +103,18 @@ def outcome(comparison: Comparison, *, arm: str) -> str:
     if comparison.winner is None:
         return "no winner"
     return "better" if comparison.winner == arm else "worse"
+
+
+def one_seed(verdict: Verdict) -> bool:
+    """Whether arms met on one seed alone."""
+    return any(len(comparison.seeds) == 1 for comparison in verdict.comparisons)
+
+
+def resampled(verdict: Verdict) -> str:
+    """What the bootstrap drew from, and what it therefore cannot know."""
+    if one_seed(verdict):
+        return "test texts alone: one seed says nothing of the luck of training"
+    return "test texts and seeds"
 
 
 def turned(comparison: Comparison, arm: str) -> Estimate:
