@@ -14,6 +14,7 @@ from sklearn.calibration import calibration_curve
 from quire.adapt.study import KEPT
 from quire.core.random import rng
 from quire.core.results import (
+    RIGHT,
     Arm,
     Cost,
     DataFacts,
@@ -355,6 +356,28 @@ def test_one_seed_is_said_to_leave_the_luck_of_training_out(study: Study, judged
     assert "Paired bootstrap over test texts alone: one seed says nothing of the luck of training," in shown
     assert "One seed, with 95 % intervals" in shown
     assert "test texts alone: one seed" in model_card(study, alone)
+
+
+def test_structures_have_no_classes_to_count(study: Study, page: str) -> None:
+    """Whether an answer is wholly right is no label of the data."""
+    truth = np.ones(40, dtype=int)
+    right = rng("right").integers(0, 2, (2, 2, 40))
+    arms = tuple(
+        Arm(name=name, title=name, how="", seeds=(0, 1), dev=(1, 1), predictions=right_RE,
+            marks=np.stack([right_RE, np.ones_like(right_RE)], axis=-1))
+        for name, right_RE in zip("ab", right, strict=True)
+    )  # fmt: skip
+    data = DataFacts(splits=(SplitFacts(name="test", examples=40),))
+    changed = {"labels": RIGHT, "truth": truth, "metric": "f1", "arms": arms, "selected": "a", "data": data}
+    plain = {"quantisation": None, "texts": {}, "leaked": (), "pretraining": None}
+    structures = study.model_copy(update={**changed, **plain})
+    judged = verdict(structures, resamples=50)
+    shown = render(structures, judged)
+    assert not any(f"<bdi>{label}</bdi>" in shown for label in RIGHT)
+    assert "Texts wholly right:<br>only it / only selected" in shown
+    assert "classes" not in model_card(structures, judged)
+    assert "<bdi>earn</bdi>" in page
+    assert "wholly right" not in page
 
 
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:
