@@ -354,7 +354,7 @@ def test_one_seed_is_said_to_leave_the_luck_of_training_out(study: Study, judged
     alone = judged.model_copy(update={"comparisons": once})
     shown = render(study, alone)
     assert "Paired bootstrap over test texts alone: one seed says nothing of the luck of training," in shown
-    assert "One seed, with 95 % intervals" in shown
+    assert "One seed; below it the 95 % interval on test. Latency" in shown
     assert "test texts alone: one seed" in model_card(study, alone)
 
 
@@ -378,6 +378,12 @@ def test_structures_have_no_classes_to_count(study: Study, page: str) -> None:
     assert "classes" not in model_card(structures, judged)
     assert "<bdi>earn</bdi>" in page
     assert "wholly right" not in page
+
+
+def test_the_range_on_dev_is_no_interval_but_looks_like_one(study: Study, page: str) -> None:
+    assert "below it the 95 % interval on test, and on dev the range over seeds" in page
+    dev = study.deployed.dev
+    assert f"<small>{100 * min(dev):.1f} to {100 * max(dev):.1f} %</small>" in page
 
 
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:

@@ -28,6 +28,11 @@ def between(estimate: Estimate) -> str:
     return f"{_signed(100 * estimate.lower, '.1f')} to {percent(estimate.upper)}"
 
 
+def spread(scores: Sequence[float]) -> str:
+    """The range of scores, in the form of an interval."""
+    return between(Estimate(value=mean(scores), lower=min(scores), upper=max(scores)))
+
+
 def points(difference: Estimate) -> str:
     """A difference of scores in points: "+0.3 (−0.4 to +1.0)"; finer where a bound would round to 0."""
     form = "+.2f" if 0 < min(abs(difference.lower), abs(difference.upper)) < 0.0005 else "+.1f"
