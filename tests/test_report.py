@@ -386,6 +386,23 @@ def test_the_range_on_dev_is_no_interval_but_looks_like_one(study: Study, page: 
     assert f"<small>{100 * min(dev):.1f} to {100 * max(dev):.1f} %</small>" in page
 
 
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ((4_000, 9_000), ("5 k",)),
+        ((30_000, 300_000), ("50 k", "100 k", "200 k")),
+        ((42_000, 43_000), ("42.6 k",)),
+        ((9_000, 23_000_000), ("10 k", "1 M", "10 M")),
+    ],
+)
+def test_a_log_axis_has_numbers_however_short_it_is(
+    study: Study, judged: Verdict, counts: tuple[int, ...], shown: tuple[str, ...]
+) -> None:
+    arms = tuple(arm.model_copy(update={"trainable": count}) for arm, count in zip(study.arms[:2], counts, strict=True))
+    drawing = plots.learnt(study.model_copy(update={"arms": (*arms, *study.arms[2:])}), judged)
+    assert all(f">{number}</text>" in drawing for number in shown)
+
+
 def test_many_classes_are_listed_and_not_drawn(study: Study, judged: Verdict) -> None:
     nothing = {"curves": (), "probabilities": None, "latency": ()}
     arms = tuple(arm.model_copy(update=nothing) for arm in study.arms)

@@ -33,9 +33,7 @@ def pareto(study: Study, verdict: Verdict) -> str:
         area, fill = 30 + 260 * arm.bytes / largest, color if arm.name in verdict.front else PAPER
         axes.scatter([x], [y], s=area, color=fill, edgecolors=color, linewidths=1.5, alpha=0.7, zorder=3)
         places.append((x, y, arm.name, color))
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.minorticks_off()
+    _log_ticks(axes)
     axes.margins(x=0.12, y=0.08)
     _percent_ticks(axes)
     _names_at_right(axes, places)
@@ -58,8 +56,7 @@ def learnt(study: Study, verdict: Verdict) -> str:
         axes.plot([count, count], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.8, zorder=4)
         axes.scatter([count], [y], s=60, color=color, alpha=0.7, zorder=3)
         places.append((float(count), y, arm.name, color))
-    axes.set_xscale("log")
-    axes.minorticks_off()
+    _log_ticks(axes)
     axes.margins(x=0.12, y=0.08)
     _percent_ticks(axes)
     _names_at_right(axes, places)
@@ -78,6 +75,20 @@ def _logit(share: npt.ArrayLike) -> npt.NDArray[np.float64]:
     inside = np.clip(np.asarray(share, dtype=np.float64), 0.004, 0.996)
     stretched: npt.NDArray[np.float64] = np.log(inside / (1 - inside))
     return stretched
+
+
+def _log_ticks(axes: "Axes") -> None:
+    """Ticks at 1, 2 and 5, or only at powers of ten where these alone are several; 20 k for 20,000."""
+    from matplotlib.ticker import EngFormatter, LogLocator
+
+    axes.set_xscale("log")
+    low, high = axes.dataLim.intervalx
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    if low >= 1:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    else:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
 
 
 def _percent_ticks(axes: "Axes") -> None:
@@ -197,7 +208,15 @@ def reliability(
     figure, axes = blank(height=3.4, width=4.0)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1.2)
     axes.plot(confidence_B, accuracy_B, color=ACCENT, linewidth=1.4)
-    axes.scatter(confidence_B, accuracy_B, s=20 + 280 * count_B / count_B.max(), color=ACCENT, alpha=0.75, zorder=3)
+    axes.scatter(
+        confidence_B,
+        accuracy_B,
+        s=20 + 280 * count_B / count_B.max(),
+        color=ACCENT,
+        alpha=0.75,
+        zorder=3,
+        clip_on=False,
+    )
     axes.set_xlim(0, 1.03)
     axes.set_ylim(0, 1.06)
     for axis in (axes.xaxis, axes.yaxis):
