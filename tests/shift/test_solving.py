@@ -79,6 +79,23 @@ def test_pairs_are_told_as_pairs_and_single_texts_are_not(person: Path, tmp_path
         load_solver(tmp_path / "pairs")("great")
 
 
+def test_rows_of_a_file_are_not_taken_for_pairs(person: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"paradigm": "class", "epochs": 1, "length": 48, "base": str(person / "base")}
+    solve(person / "pairs.csv", out=tmp_path / "run", pair_column="other", task="label", **given)
+    file = str(person / "pairs.csv")
+
+    def told(*options: str) -> str:
+        done = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), *options])
+        return str(done.exception or done.output)
+
+    assert told("--file", file) == (
+        f"{file}: this model reads pairs of texts; give --pair-column, the column of the second; known columns: "
+        "text, other, label"
+    )
+    assert told().startswith("stdin: this model reads pairs of texts; give --pair-column")
+    assert len(told("--file", file, "--pair-column", "other").splitlines()) == 60
+
+
 def test_a_stopped_run_goes_on_to_the_same_model(person: Path, tmp_path: Path, after: After) -> None:
     whole = run(person, tmp_path / "whole", "label", "mlm", epochs=2)
     for updates in (5, 310):  # while the head learns alone, and later

@@ -82,11 +82,13 @@ def predict(
         _review(found, asked, as_json=as_json, summed=summary, html=html)
         return
     refuse(context, REVIEWING, why=f"is of reviews; {model} reads other texts")
-    if not texts:
+    if texts:
+        texts = _paired(texts) if _reads_two(found) else texts
+    elif _reads_two(found) and not pair_column:
+        raise BadInput(_unpaired(file or "-"))
+    else:
         records = read_records(file or "-", text_column=text_column, pair_column=pair_column, label_column=None)
         texts = [record.text for record in records]
-    if _reads_two(found) and not pair_column:
-        texts = _paired(texts)
     if isinstance(found, Solver):
         _solve(found, texts, as_json=as_json)
         return
@@ -116,6 +118,16 @@ def _paired(texts: Sequence[str]) -> list[str]:
     if len(texts) % 2:
         raise BadInput(f"predict: the model reads pairs of texts, and {len(texts)} were given; give both of each")
     return [joined(texts[i : i + 2]) for i in range(0, len(texts), 2)]
+
+
+def _unpaired(file: str) -> str:
+    """What is missing where the rows of a file are single texts: which two are a pair, their order does not tell."""
+    from quire.text.rows import STDIN, read_table
+
+    said = "stdin" if file == STDIN else file
+    bare = file == STDIN or file.lower().endswith(".txt")
+    known = "" if bare else f"; known columns: {', '.join(name[:40] for name in read_table(file).columns)}"
+    return f"{said}: this model reads pairs of texts; give --pair-column, the column of the second{known}"
 
 
 def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> None:
