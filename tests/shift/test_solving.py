@@ -96,6 +96,27 @@ def test_rows_of_a_file_are_not_taken_for_pairs(person: Path, tmp_path: Path) ->
     assert len(told("--file", file, "--pair-column", "other").splitlines()) == 60
 
 
+def test_data_that_a_model_cannot_be_measured_on_is_refused(person: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"epochs": 1, "length": 48, "base": str(person / "base"), "pair_column": "other"}
+    for task, name in (("label", "class"), ("number", "class")):
+        solve(person / "pairs.csv", out=tmp_path / task, task=task, paradigm=name, **given)
+    solve(person / "reviews.csv", out=tmp_path / "single", paradigm="class", **{**given, "pair_column": None})
+
+    def told(out: str, file: str, *options: str) -> str:
+        done = CliRunner().invoke(app, ["evaluate", str(tmp_path / out), "--data", str(person / file), *options])
+        assert isinstance(done.exception, BadInput), done.output
+        return str(done.exception)
+
+    for task in ("label", "number"):
+        assert told(task, "pairs.csv").endswith("the model reads pairs of texts; give --pair-column")
+    single = told("single", "pairs.csv", "--pair-column", "other")
+    assert single.endswith("the model reads single texts; leave out --pair-column")
+    assert told("single", "pairs.csv") == (
+        f"{person / 'pairs.csv'}: none of the labels '0.5', '1.5' is known to the model ('bad', 'good'); "
+        "see --label-column"
+    )
+
+
 def test_a_stopped_run_goes_on_to_the_same_model(person: Path, tmp_path: Path, after: After) -> None:
     whole = run(person, tmp_path / "whole", "label", "mlm", epochs=2)
     for updates in (5, 310):  # while the head learns alone, and later

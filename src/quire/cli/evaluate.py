@@ -1,7 +1,7 @@
 """`quire evaluate`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,8 +90,9 @@ def _trained(model: Path, data: str, layout: Mapping[str, str | None], pairs: tu
     if isinstance(found, Predictor):
         columns = {name: layout[name] for name in ("pair_column", "label_column")}
         records = read_records(data, text_column=str(layout["text_column"]), **columns)
-        answers = [answer.label for answer in found([record.text for record in records])]
         truth = [str(record.label) for record in records]
+        _check_known(truth, found.labels, where=data)
+        answers = [answer.label for answer in found([record.text for record in records])]
         figures = Figures.of(sorted({*truth, *found.labels}), truth, answers)
         return {"texts": len(records), "accuracy": figures.accuracy, "macro_f1": figures.macro_f1}
     rows = read_pairs(data, source_column=pairs[0], target_column=pairs[1])
@@ -120,7 +121,22 @@ def _solved(solver: "Solver", data: str, layout: Mapping[str, str | None]) -> di
     from quire.text.asked import FileLayout
 
     problems = parse(FileLayout, {"task": solver.plan.task, **layout}, where="evaluate").read(data)
+    pairs = solver.plan.pairs
+    for problem in problems:
+        if pairs is not None and (len(problem.texts) == 2) is not pairs:
+            remedy = "pairs of texts; give --pair-column" if pairs else "single texts; leave out --pair-column"
+            raise BadInput(f"{problem.where}: the model reads {remedy}")
+    if solver.plan.task == "label":
+        _check_known([str(problem.answer) for problem in problems], solver.paradigm.labels, where=data)
     return {"texts": len(problems), **figures(solver.plan.task, problems, solver.answers(problems))}
+
+
+def _check_known(truth: Sequence[str], labels: Sequence[str], *, where: str) -> None:
+    """BadInput where no answer could be right: that is another column or another model, and no accuracy of 0."""
+    if not {*truth} & {*labels}:
+        found = f"{', '.join(map(repr, sorted({*truth})[:3]))}{', ...' if len({*truth}) > 3 else ''}"
+        known = f"{', '.join(map(repr, labels[:5]))}{', ...' if len(labels) > 5 else ''}"
+        raise BadInput(f"{where}: none of the labels {found} is known to the model ({known}); see --label-column")
 
 
 def _numbers(text: str) -> list[int]:
