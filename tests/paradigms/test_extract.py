@@ -20,6 +20,7 @@ from quire.paradigms.edges import Reading, Units
 from quire.paradigms.extract import Extract
 from quire.paradigms.extract_label import ExtractLabel
 from quire.paradigms.extract_spans import ExtractSpans
+from quire.predict.encode import fitted
 from quire.train.evaluate import said
 from quire.train.loop import planned
 
@@ -233,7 +234,8 @@ def test_labels_are_pointed_at_by_their_descriptions(tiny: Backbone) -> None:
 
 def test_a_text_gives_way_to_descriptions_and_those_to_nothing() -> None:
     task = ExtractLabel(labels=("bad", "good"))
-    (example,) = task.format(Item((run(*[8] * 90), run(9, 9))), "bad", world(20))
+    (kept,) = fitted([Item((run(*[8] * 90), run(9, 9)))], task, world(20), how="head")
+    (example,) = task.format(kept, "bad", world(20))
     described = [t for word in ("bad", ";", "good") for t in world().spelled(word).tokens.tolist()]
     assert example.tokens.tolist() == [2, *[8] * 11, 3, 9, 9, 3, *described, 3]
     with pytest.raises(BadInput, match=r"2 descriptions take 44 of 40 tokens and leave no room for a text"):

@@ -17,6 +17,8 @@ from quire.nn.model import Model, Packed, Step
 from quire.paradigms import Paradigm
 from quire.paradigms.base import Labelling
 from quire.paradigms.classify import Classify
+from quire.predict.encode import fitted
+from quire.text.cut import Cut
 from quire.train.evaluate import said
 from quire.train.loop import planned
 
@@ -79,6 +81,24 @@ def test_nothing_is_longer_than_the_world_allows(paradigm: Paradigm, posed: list
         return
     blocks = [e.sees.sizes if isinstance(e.sees, Apart) else (len(e),) for _, _, of_item in posed for e in of_item]
     assert max(size for sizes in blocks for size in sizes) <= world.length
+
+
+@pytest.mark.parametrize("how", ["head", "tail", "head+tail"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept_of_a_long_text_is_read_to_its_last_token(
+    paradigm: Paradigm, passage: Draw, world: World, how: Cut
+) -> None:
+    if not isinstance(paradigm, Labelling) and paradigm.answers != "number":  # others read windows
+        return
+    text, short = passage(100, rng("long")), passage(2, rng("short"))
+    item = Item((short, text) if paradigm.name() == "siamese" else (text,))
+    (kept,) = fitted([item], paradigm, world, how=how)
+    read = kept.passages[-1].tokens
+    assert read[-1] == text.tokens[len(read) - 1 if how == "head" else -1]
+    (example, *_) = paradigm.format(kept, None, world)
+    sizes = example.sees.sizes if isinstance(example.sees, Apart) else (len(example),)
+    assert max(sizes) <= world.length
+    assert read.tobytes() in example.tokens.tobytes()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -98,8 +98,9 @@ def test_rows_of_a_file_are_not_taken_for_pairs(person: Path, tmp_path: Path) ->
 
 def test_data_that_a_model_cannot_be_measured_on_is_refused(person: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"epochs": 1, "length": 48, "base": str(person / "base"), "pair_column": "other"}
-    for task, name in (("label", "class"), ("number", "class")):
-        solve(person / "pairs.csv", out=tmp_path / task, task=task, paradigm=name, **given)
+    tasks: tuple[Task, ...] = ("label", "number")
+    for task in tasks:
+        solve(person / "pairs.csv", out=tmp_path / task, task=task, paradigm="class", **given)
     solve(person / "reviews.csv", out=tmp_path / "single", paradigm="class", **{**given, "pair_column": None})
 
     def told(out: str, file: str, *options: str) -> str:
@@ -107,7 +108,7 @@ def test_data_that_a_model_cannot_be_measured_on_is_refused(person: Path, tmp_pa
         assert isinstance(done.exception, BadInput), done.output
         return str(done.exception)
 
-    for task in ("label", "number"):
+    for task in tasks:
         assert told(task, "pairs.csv").endswith("the model reads pairs of texts; give --pair-column")
     single = told("single", "pairs.csv", "--pair-column", "other")
     assert single.endswith("the model reads single texts; leave out --pair-column")

@@ -26,14 +26,13 @@ from quire.core.spec import Backbone
 from quire.nn.model import Step
 from quire.paradigms.base import Labelling, Said, certain, in_order
 from quire.paradigms.edges import Edges
-from quire.text.cut import together
 
 LEAST = 8
 """Tokens of a text that must have room beside the descriptions."""
 
 
 class ExtractLabel(Edges, Labelling):
-    """One label for a text or a pair of texts, which are cut to what the descriptions leave room for."""
+    """One label for a text or a pair of texts, which have what room the descriptions leave."""
 
     descriptions: Mapping[str, str] = {}
     """What a label is, by its name; of the others the name itself."""
@@ -59,13 +58,16 @@ class ExtractLabel(Edges, Labelling):
             )
         return super().parts(backbone, world)
 
+    def room(self, item: Item, world: World) -> int:
+        """Tokens of the texts beside the descriptions."""
+        return world.length - 2 - len(item.passages) - sum(map(len, self._described(world)))
+
     def format(self, item: Item, answer: Answer | None, world: World) -> tuple[Example]:
         described, vocab = self._described(world), world.vocab
-        texts = together(item.passages, limit=world.length - 2 - len(item.passages) - sum(map(len, described)))
         parts: list[tuple[Passage | int, int]] = [(vocab.cls, 0)]
-        for text in texts:
+        for text in item.passages:
             parts += [(text, 0), (vocab.sep, 0)]
-        begin = 1 + sum(len(text) + 1 for text in texts)
+        begin = 1 + sum(len(text) + 1 for text in item.passages)
         ends = begin + np.cumsum([len(piece) for piece in described])  # descriptions and what stands between, in turn
         firsts, lasts = np.append(begin, ends[1::2])[: len(self.labels)], ends[::2] - 1
         example = Example.laid(vocab, *parts, *((piece, 1) for piece in described), (vocab.sep, 1))

@@ -24,7 +24,6 @@ from quire.nn.search import likelihoods
 from quire.nn.stepwise import Stepwise
 from quire.paradigms.base import Labelling, Said, certain
 from quire.paradigms.written import Written, names_of, prompts
-from quire.text.cut import together
 
 ROWS = 256
 """Names that are told at once: what is said does not depend on it, memory does."""
@@ -33,7 +32,7 @@ LEAST = 8
 
 
 class WriteLabel(Written, Labelling):
-    """One label for a text or a pair of texts, which are cut to what the names leave room for."""
+    """One label for a text or a pair of texts, which have what room the names leave."""
 
     def parts(self, backbone: Backbone, world: World) -> Mapping[str, HeadSpec]:
         if (room := self._room(world, texts=1)) < LEAST:
@@ -43,12 +42,15 @@ class WriteLabel(Written, Labelling):
             )
         return super().parts(backbone, world)
 
+    def room(self, item: Item, world: World) -> int:
+        """Tokens of the texts beside the names."""
+        return self._room(world, texts=len(item.passages))
+
     def format(self, item: Item, answer: Answer | None, world: World) -> tuple[Example]:
-        texts = together(item.passages, limit=self._room(world, texts=len(item.passages)))
         if answer is None:
-            return (self.laid(texts, None, world),)
+            return (self.laid(item.passages, None, world),)
         name = self.spelled(world)[self.labels.index(str(answer))]
-        return (self.laid(texts, [*name.tokens.tolist(), world.vocab.sep], world),)
+        return (self.laid(item.passages, [*name.tokens.tolist(), world.vocab.sep], world),)
 
     def gold(self, example: Example) -> Said:
         *name, _ = self.target(example)
