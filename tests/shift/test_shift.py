@@ -11,6 +11,8 @@ from quire.adapt.job import Outcome
 from quire.cli import app
 from quire.core.config import read_yaml
 from quire.core.errors import BadInput, Stopped
+from quire.finetune.course import Course, Learnt
+from quire.paradigms.base import Paradigm
 from quire.predict import load_solver
 from quire.shift import compare_paradigms
 from quire.train.folder import RECIPE
@@ -54,6 +56,23 @@ def test_spans_are_compared_by_what_adds_up(person: Path, tmp_path: Path) -> Non
     assert "Test F1" in page
     assert "Confusions" not in page
     assert "Calibration" not in page
+
+
+def test_the_seed_is_that_of_the_splits_and_the_first_run(
+    person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds, real = list[int](), Course.learn
+
+    def told(self: Course, paradigm: Paradigm, *, seed: int, **given: Any) -> Learnt:
+        seeds.append(seed)
+        return real(self, paradigm, seed=seed, **given)
+
+    monkeypatch.setattr(Course, "learn", told)
+    [first] = run(person, tmp_path / "first", "reviews.csv", "class", "mrc", epochs=1)
+    [other] = run(person, tmp_path / "other", "reviews.csv", "class", "mrc", epochs=1, seed=5)
+    assert seeds == [0, 1, 0, 1, 5, 6, 5, 6]
+    splits = [[split.sha256 for split in one.study.data.splits] for one in (first, other)]
+    assert all(a != b for a, b in zip(*splits, strict=True))
 
 
 def test_a_budget_of_tokens_is_the_same_for_all(person: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Contest:
         return max(tried, key=lambda rate: dev[rate])
 
     def trained(self, name: str, seed: int, rate: float) -> Trained:
-        """A run, made now unless it stands already."""
+        """A run, made now unless it stands already; seeds are counted from that of the settings."""
         home = self.home(name, seed, rate=rate)
         result = home / "result.json"
         if not result.exists():
@@ -89,7 +89,11 @@ class Contest:
             train = course.how.train.model_copy(update={"lr": rate})
             course = replace(course, how=course.how.model_copy(update={"train": train}))
             learnt = course.learn(
-                self.paradigm(name), seed=seed, folder=home, title=f"{name}, seed {seed}", updates=self.updates
+                self.paradigm(name),
+                seed=self.settings.seed + seed,
+                folder=home,
+                title=f"{name}, seed {seed}",
+                updates=self.updates,
             )
             learnt.solver.save(home / "model")
             made = Trained(run=learnt.run, lost=tuple(learnt.lost), examples=learnt.examples, head=learnt.head)
