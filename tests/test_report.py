@@ -369,7 +369,7 @@ def test_structures_have_no_classes_to_count(study: Study, page: str) -> None:
     )  # fmt: skip
     data = DataFacts(splits=(SplitFacts(name="test", examples=40),))
     changed = {"labels": RIGHT, "truth": truth, "metric": "f1", "arms": arms, "selected": "a", "data": data}
-    plain = {"quantisation": None, "texts": {}, "leaked": (), "pretraining": None}
+    plain: dict[str, Any] = {"quantisation": None, "texts": {}, "leaked": (), "pretraining": None}
     structures = study.model_copy(update={**changed, **plain})
     judged = verdict(structures, resamples=50)
     shown = render(structures, judged)

@@ -89,8 +89,9 @@ def compare_paradigms(
         "metric": measure,
     }
     settings = parse(ShiftSettings, data, where="compare")
-    files = {"train": settings.train, "dev": settings.dev, "test": settings.test}
-    read = asked(settings.layout, **files, share=settings.held_out, seed=seed)
+    read = asked(
+        settings.layout, train=settings.train, dev=settings.dev, test=settings.test, share=settings.held_out, seed=seed
+    )
     with prepared(Path(out), write_yaml(settings), identity={"data": read.hashes}) as folder:
         homes = [home_of(folder, labels, among=settings.few) for labels in settings.few]
         if all((home / "results.json").exists() for home in homes):
