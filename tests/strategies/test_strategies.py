@@ -218,8 +218,9 @@ def test_a_strategy_is_published_unless_a_file_says_how(tmp_path: Path) -> None:
     assert found == {"full": Full(layer_decay=0.9), "lora": Lora(), "wide": Lora(rank=32)}
     own = Full(layer_decay=0.9)
     assert chosen(["full", "sda"], full=own)["sda"] == Sda(over=own), "what adds to another adds to the recipe's own"
-    told = in_words(Sda(over=Lora(rank=4), window=5).model_dump(mode="json"))
-    assert told == "sda (weight 1, window 5) over lora (rank 4, alpha 16, on ['query', 'value'], dropout 0)"
+    told = in_words(Sda(over=Lora(rank=4), window=5))
+    assert told == "sda (weight 1, window 5) over lora (rank 4, alpha 16, on query and value)"
+    assert in_words(Sda(weight=0.0)).startswith("sda (weight 0, "), "it was switched off by somebody"
     assert (Lora().published_rate, Full().published_rate) == (5e-4, None)
 
 

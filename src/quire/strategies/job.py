@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from quire.strategies.settings import LEAST, StrategySettings
 from quire.train.start import started
 from quire.train.weights import ModelFiles
 from quire.tuning import Strategy
+from quire.tuning.base import Over
 
 BASELINES = ("majority", "features")
 """Arms of `quire adapt` that stand beside, and are deployed where no strategy is better on dev: a frozen body under a
@@ -60,7 +60,7 @@ class Tuning:
     def arm(self) -> ArmPlan:
         """The arm as a study knows it."""
         title = " ".join(self.name.replace("_", " ").split())
-        told = in_words(self.settings.strategies[self.name].model_dump(mode="json"))
+        told = in_words(self.settings.strategies[self.name])
         each = " for each member" if self._fits > 1 else ""
         how = f"{told}; {self.steps:,} updates{each} at a rate of {self.rate:g}{self._why}."
         return ArmPlan(self.name, title, how, lambda _, seed, home: self.learnt(seed, home))
@@ -138,13 +138,25 @@ class Tuning:
         return self._fits * sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def in_words(data: Mapping[str, Any]) -> str:
-    """A strategy with its settings, as `sda (weight 1, window 5) over full (layer_decay 0.9)`."""
-    [(name, fields)] = data.items()
-    plain = {field: value for field, value in fields.items() if field not in ("over", "seed")}
-    shown = [f"{field} {value:g}" if isinstance(value, float) else f"{field} {value}" for field, value in plain.items()]
-    over = f" over {in_words(fields['over'])}" if "over" in fields else ""
-    return f"{name} ({', '.join(shown)}){over}" if shown else f"{name}{over}"
+def in_words(strategy: Strategy | Compound) -> str:
+    """It and its settings, as `sda (weight 1, window 5) over full (layer decay 0.9)`.
+
+    What is off by default is not told.
+    """
+    shown = []
+    for field, info in type(strategy).model_fields.items():
+        value = getattr(strategy, field)
+        off = not value and value == info.default
+        if field not in ("over", "seed") and not off:
+            shown.append(f"{field.replace('_', ' ')} {_value(value)}")
+    over = f" over {in_words(strategy.over)}" if isinstance(strategy, Over | Compound) else ""
+    return f"{strategy.name()} ({', '.join(shown)}){over}" if shown else f"{strategy.name()}{over}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def execute(settings: StrategySettings, bench: Bench) -> list[Outcome]:
