@@ -234,7 +234,7 @@ def test_a_person_who_cannot_see_it_can_read_it(page: str) -> None:
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
     drawings = [a for tag, a in outline.tags if tag == "svg"]
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     assert all(a["role"] == "img" and a["aria-label"] for a in drawings)
     assert all("scope" in a for tag, a in outline.tags if tag == "th")
 
@@ -298,7 +298,7 @@ def test_the_same_study_gives_the_same_page(study: Study, page: str) -> None:
 
 def test_plots_take_the_colours_of_the_page(page: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     for drawing in drawings:
         assert set(re.findall(r"#[0-9a-f]{6}", drawing)) <= {"#000000", "#ffffff"}
         assert "var(--ink)" in drawing
@@ -528,3 +528,15 @@ def test_nine_arms_have_nine_styles() -> None:
     lines = re.findall(r'style="fill: none; (stroke-dasharray: [^;]*; )?[^"]*stroke: (var\(--series-\d\))', drawing)
     assert len(lines) == 9
     assert len({(color, bool(dash), dash) for dash, color in lines}) == 9
+
+
+def test_the_score_is_set_against_what_training_cost(study: Study, judged: Verdict) -> None:
+    costs = [(Cost(seconds=seconds), Cost(seconds=3 * seconds)) for seconds in (10.0, 100.0)]
+    arms = tuple(arm.model_copy(update={"cost": cost}) for arm, cost in zip(study.arms[:2], costs, strict=True))
+    free = tuple(arm.model_copy(update={"cost": ()}) for arm in study.arms[2:])
+    drawing = plots.spent(study.model_copy(update={"arms": (*arms, *free)}), judged)
+    assert all(f">{arm.name}</text>" in drawing for arm in arms), "from 20 to 200 seconds"
+    assert not any(f">{arm.name}</text>" in drawing for arm in free), "what is not trained costs nothing"
+    assert ">50</text>" in drawing
+    assert ">100</text>" in drawing
+    assert plots.spent(study.model_copy(update={"arms": (arms[0], *free)}), judged) == "", "one is no comparison"

@@ -45,6 +45,7 @@ def _content(study: Study, verdict: Verdict) -> dict[str, Any]:
         "considered": considered(study, verdict),
         "pareto": plots.pareto(study, verdict),
         "learnt": plots.learnt(study, verdict),
+        "spent": plots.spent(study, verdict),
         "mlm": plots.pretraining(study.pretraining) if study.pretraining else "",
         "pretrained": _pretrained(study),
         "curves": _curves(study, trained),

@@ -8,11 +8,14 @@ import numpy.typing as npt
 
 from quire.core.results import Arm, Histogram, Pretrained, Pretraining, Study
 from quire.core.verdict import Verdict
+from quire.report import words
 from quire.report.drawing import ACCENT, INK, MUTED, PAPER, SERIES, SMALL, blank, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TRAINED = 0.1
+"""Seconds: what takes less, as the majority class, is not trained."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
 _TICKS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 98.5, 99, 99.5)
 
@@ -44,25 +47,35 @@ def pareto(study: Study, verdict: Verdict) -> str:
 
 def learnt(study: Study, verdict: Verdict) -> str:
     """Score against how many numbers learnt, both stretched; "" where that is not compared."""
-    compared = [(arm, arm.trainable) for arm in study.arms if arm.trainable]
-    if len(compared) < 2:
+    amounts = {arm.name: float(arm.trainable) for arm in study.arms if arm.trainable}
+    return _against(amounts, study, verdict, name="learnt", what="numbers that learn")
+
+
+def spent(study: Study, verdict: Verdict) -> str:
+    """Score against what training cost, both stretched; "" with fewer than two arms that were trained."""
+    amounts = {arm.name: seconds for arm in study.arms if arm.cost and (seconds := words.seconds(arm.cost)) >= TRAINED}
+    return _against(amounts, study, verdict, name="spent", what="seconds of training, a run")
+
+
+def _against(amounts: Mapping[str, float], study: Study, verdict: Verdict, *, name: str, what: str) -> str:
+    if len(amounts) < 2:
         return ""
     figure, axes = blank(height=3.7)
     places = []
-    for arm, count in compared:
-        score = verdict.score(arm.name).score
-        color = ACCENT if arm.name == study.deployed.name else MUTED
+    for arm, amount in amounts.items():
+        score = verdict.score(arm).score
+        color = ACCENT if arm == study.deployed.name else MUTED
         y = float(_logit(score.value))
-        axes.plot([count, count], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.8, zorder=4)
-        axes.scatter([count], [y], s=60, color=color, alpha=0.7, zorder=3)
-        places.append((float(count), y, arm.name, color))
+        axes.plot([amount, amount], _logit(np.array([score.lower, score.upper])), color=color, linewidth=1.8, zorder=4)
+        axes.scatter([amount], [y], s=60, color=color, alpha=0.7, zorder=3)
+        places.append((amount, y, arm, color))
     _log_ticks(axes)
     axes.margins(x=0.12, y=0.08)
     _percent_ticks(axes)
     _names_at_right(axes, places)
-    axes.set_xlabel("numbers that learn (log)")
+    axes.set_xlabel(f"{what} (log)")
     axes.set_ylabel("test score")
-    return svg(figure, "learnt", f"Score against how many numbers learn, for {len(compared)} arms.")
+    return svg(figure, name, f"Score against {what}, for {len(amounts)} arms.")
 
 
 def _pareto_words(study: Study, verdict: Verdict) -> str:
