@@ -11,7 +11,6 @@ import pytest
 import yaml
 from sklearn.calibration import calibration_curve
 
-from quire.adapt.study import KEPT
 from quire.core.random import rng
 from quire.core.results import (
     RIGHT,
@@ -34,6 +33,7 @@ from quire.core.verdict import Verdict
 from quire.judge import verdict
 from quire.report import model_card, plots, render, words
 from quire.report.page import calibration, confusion, confusions, considered
+from quire.text.cut import KEPT
 
 LABELS = ("acq", "crude", "earn", "grain", "利率", "money-fx", "ship", "trade & <b>")
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror="alert(1)"> {{ 7 * 7 }} 这家公司的季度利润 </td></table>'

@@ -19,6 +19,7 @@ from quire.paradigms.shift import FORMS
 from quire.predict import load, load_solver
 from quire.shift import compare_paradigms
 from quire.text.conll import read_conll
+from quire.text.cut import Cut
 
 After = Callable[[int], dict[str, Any]]
 FILES: dict[Task, str] = {
@@ -276,3 +277,64 @@ def test_windows_are_read_by_class(person: Path, tmp_path: Path) -> None:
     run(person, tmp_path / "run", "label", "class", epochs=1, length=8, cut="windows")
     predictor = load(tmp_path / "run")
     assert predictor("the " * 40 + "awful").probability != predictor("the " * 41).probability, "the end is read too"
+
+
+@pytest.mark.parametrize(("name", "cut"), [("class", "tail"), ("mrc", "head")])
+def test_texts_that_are_cut_are_told(person: Path, tmp_path: Path, name: str, cut: Cut) -> None:
+    header, first, *others = (person / "reviews.csv").read_text(encoding="utf-8").splitlines()
+    text, label = first.rsplit(",", 1)
+    (tmp_path / "reviews.csv").write_text(
+        "\n".join([header, f"{text}{' and' * 60},{label}", *others]), encoding="utf-8"
+    )
+    found = run(tmp_path, tmp_path / "run", "label", name, base=str(person / "base"), epochs=1, cut=cut, seed=1)
+    kept = {"head": "the beginning", "tail": "the end"}[cut]
+    told = f"1 of {found.problems['train']} training texts are longer than 48 tokens hold; kept is {kept}"
+    assert found.notes[-1:] == (told,)
+
+
+def test_what_a_form_cannot_hold_is_counted_with_its_place(person: Path, tmp_path: Path) -> None:
+    questions = json.loads((person / "questions.json").read_text(encoding="utf-8"))
+    paragraphs = [paragraph for article in questions["data"] for paragraph in article["paragraphs"]]
+    for paragraph in paragraphs[::2]:  # a form has answers of 30 words at most
+        paragraph["context"] += " very" * 40
+        paragraph["qas"][0]["answers"] = [{"text": paragraph["context"], "answer_start": 0}]
+    (tmp_path / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
+    arguments = [
+        "--train",
+        str(tmp_path / "questions.json"),
+        "--epochs",
+        "1",
+        "--length",
+        "48",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    result = CliRunner().invoke(app, ["finetune", "--paradigm", "mrc", "--start", str(person / "base"), *arguments])
+    assert result.exit_code == 0, result.output
+    found = Solved.model_validate_json((tmp_path / "run/results.json").read_text(encoding="utf-8"))
+    told = f"{len(found.lost)} of {found.problems['train']} training answers have no form in this paradigm"
+    assert 0 < len(found.lost) <= len(paragraphs[::2])
+    assert f"{told} and were left out; the first: {found.lost[0]}" in result.output
+    assert all("words, where 30 is the most" in lost for lost in found.lost)
+
+
+def test_a_question_has_several_answers(person: Path, tmp_path: Path) -> None:
+    run(person, tmp_path / "run", "reading", "mrc")
+    line = json.loads((tmp_path / "run/answers.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    listed = load_solver(tmp_path / "run").best(*line["texts"], count=3)
+    shares = [share for _, share in listed]
+    assert line["answer"] in [told for told, _ in listed]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    arguments = ["predict", str(tmp_path / "run"), *line["texts"], "--best", "2"]
+    shown = CliRunner().invoke(app, arguments).output.splitlines()
+    assert [row.split("\t")[1] for row in shown] == [told[0]["text"] if told else "-" for told, _ in listed[:2]]
+    [told] = CliRunner().invoke(app, [*arguments, "--json"]).output.splitlines()
+    assert [one["answer"] for one in json.loads(told)["answers"]] == [told for told, _ in listed[:2]]
+
+
+def test_only_questions_have_several_answers(person: Path, tmp_path: Path) -> None:
+    run(person, tmp_path / "run", "spans", "seqlab", epochs=1)
+    with pytest.raises(BadInput, match="label has one answer and no others"):
+        load_solver(tmp_path / "run").best("Ada met Bo", count=2)

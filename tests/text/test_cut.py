@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.adapt.study import KEPT
 from quire.core.example import Passage
-from quire.text.cut import Cut, cut, in_windows
+from quire.text.cut import KEPT, Cut, cut, in_windows
 
 
 def passage(length: int) -> Passage:

@@ -15,7 +15,7 @@ from quire.adapt.arms import ArmPlan, arms, pretraining_facts
 from quire.adapt.bench import Bench
 from quire.adapt.calibrate import spend
 from quire.adapt.measure import speedup
-from quire.adapt.study import KEPT, Trained, study
+from quire.adapt.study import Trained, study
 from quire.core.results import (
     Quantisation,
     Study,
@@ -25,6 +25,7 @@ from quire.judge import verdict
 from quire.predict import load
 from quire.predict.network import Int8Network, Network
 from quire.report import model_card, render
+from quire.text.cut import KEPT
 from quire.train.safe import write_whole
 
 INT8 = "int8"

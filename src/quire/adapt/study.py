@@ -19,18 +19,10 @@ from quire.adapt.arms import ArmPlan, run_folder, trained
 from quire.adapt.bench import Bench
 from quire.adapt.measure import latencies, length_histogram, size_on_disk
 from quire.adapt.task import facts
-from quire.core.heads import MOST
 from quire.core.results import Arm, DataFacts, Environment, Histogram, Pretraining, Quantisation, Run, Study
 from quire.predict import load
+from quire.text.cut import KEPT
 from quire.train.machine import accelerator, cores, processor
-
-KEPT = {
-    "head": "the beginning",
-    "tail": "the end",
-    "head+tail": "a quarter from the beginning and the rest from the end",
-    "windows": f"all that {MOST} windows of that length hold, each read by itself",
-}
-"""What each way of cutting keeps of a text that is too long."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line; of labels, with all probabilities.")
     ] = False,
+    best: Annotated[
+        int | None, typer.Option(min=1, help="Of a question: so many answers, the best first, with probabilities.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Of a generator: tokens written at most.")] = None,
     beam: Annotated[int | None, typer.Option(help="Of a generator: texts that grow side by side.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of a generator: draw, the higher the wilder.")] = None,
@@ -90,8 +93,9 @@ def predict(
         records = read_records(file or "-", text_column=text_column, pair_column=pair_column, label_column=None)
         texts = [record.text for record in records]
     if isinstance(found, Solver):
-        _solve(found, texts, as_json=as_json)
+        _solve(found, texts, as_json=as_json, best=best)
         return
+    refuse(context, ("best",), why=f"is of questions about a passage; {model} reads other texts")
     if isinstance(found, Predictor):
         _label(found, texts, as_json=as_json)
         return
@@ -139,13 +143,25 @@ def _label(predictor: "Predictor", texts: Sequence[str], *, as_json: bool) -> No
             typer.echo(f"{answer.label}\t{answer.probability:.3f}\t{' '.join(text.split())[:80]}")
 
 
-def _solve(solver: "Solver", texts: Sequence[str], *, as_json: bool) -> None:
+def _solve(solver: "Solver", texts: Sequence[str], *, as_json: bool, best: int | None) -> None:
     for row in map(parts, texts):
+        if best is not None:
+            _ranked(row, solver.best(*row, count=best), as_json=as_json)
+            continue
         answered = solver(*row)
         if as_json:
             typer.echo(json.dumps({"texts": row, "answer": answered.told}, ensure_ascii=False))
         else:
             typer.echo("\n".join(_lines(answered)))
+
+
+def _ranked(row: Sequence[str], listed: Sequence[tuple[Any, float]], *, as_json: bool) -> None:
+    if as_json:
+        answers = [{"answer": told, "probability": round(share, 4)} for told, share in listed]
+        typer.echo(json.dumps({"texts": row, "answers": answers}, ensure_ascii=False))
+        return
+    for told, share in listed:
+        typer.echo(f"{share:.3f}\t{told[0]['text'] if told else '-'}")
 
 
 def _lines(answered: "Answered") -> Iterator[str]:

@@ -176,6 +176,7 @@ def _executed(settings: SolveSettings, course: Course, folder: Path) -> Solved:
     read = course.asked
     asks = built(settings.paradigm, settings.fields, read.facts, where=f"paradigm {settings.paradigm}")
     learnt = course.learn(asks, seed=settings.seed, folder=folder, title=f"Fine-tune {settings.paradigm}")
+    notes = (*read.notes, *learnt.solver.cut_in_words(read.train, which="training texts"))
     scores, found = {}, []
     for split, problems in (("dev", read.dev), ("test", read.test)):
         found = learnt.solver.answers(problems)
@@ -188,7 +189,7 @@ def _executed(settings: SolveSettings, course: Course, folder: Path) -> Solved:
         problems={split: len(getattr(read, split)) for split in ("train", "dev", "test")},
         leaks=len(read.leaked),
         lost=tuple(learnt.lost),
-        notes=read.notes,
+        notes=notes,
         seconds=learnt.run.cost.seconds,
         model=str(folder / "model"),
     )

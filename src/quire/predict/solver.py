@@ -19,15 +19,17 @@ from quire.core.answers import Answer, Inexpressible, Item, Task
 from quire.core.config import Settings, parse
 from quire.core.errors import BadInput
 from quire.core.example import Example
+from quire.core.heads import MOST
 from quire.core.spec import Backbone, Size
 from quire.nn.model import Model
 from quire.paradigms import Paradigm
 from quire.paradigms.base import Labelling, Said
 from quire.paradigms.classify import Classify
+from quire.paradigms.extract import Extract
 from quire.predict.base import Floats, Predictor
 from quire.predict.encode import fitted
 from quire.predict.saving import save_network
-from quire.text.cut import Cut
+from quire.text.cut import KEPT, Cut
 from quire.text.joined import parts
 from quire.text.problems import Problem, items
 from quire.text.tokenizers import Tokenizer
@@ -125,6 +127,31 @@ class Solver:
         if self.plan.task not in ("label", "number"):
             return found
         return fitted(found, self.paradigm, self.world, how=self.plan.cut)
+
+    def cut_in_words(self, problems: Sequence[Problem], *, which: str) -> tuple[str, ...]:
+        """How many of the problems have more tokens than are read, and what is kept: a line, or none where none has."""
+        if self.plan.task not in ("label", "number"):
+            return ()
+        whole = items(problems, self.tokenizer)
+        how = "head" if self.plan.pairs and self.plan.cut == "windows" else self.plan.cut
+        windows = MOST if how == "windows" else 1
+        room = [self.paradigm.room(item, self.world) * windows for item in whole]
+        longer = sum(sum(map(len, item.passages)) > most for item, most in zip(whole, room, strict=True))
+        told = f"{longer} of {len(whole)} {which} are longer than {self.plan.length} tokens hold; kept is {KEPT[how]}"
+        return (told,) if longer else ()
+
+    def best(self, *texts: str, count: int) -> list[tuple[Any, float]]:
+        """Of a question, the `count` best answers as `Answered.told` has them, an empty one where there may be none.
+
+        Their probabilities are shares among themselves. BadInput of what is no question.
+        """
+        if not isinstance(self.paradigm, Extract):
+            raise BadInput(f"{self.paradigm.name()} has one answer and no others; only questions have several")
+        (problem,) = self.problems([texts])
+        ((item, of_item),) = self.said([problem])
+        listed = self.paradigm.candidates(item, of_item, self.world, count=count)[:count]
+        total = sum(one.probability for one in listed)
+        return [(problem.told(frozenset([one.span] if one.span else [])), one.probability / total) for one in listed]
 
     def examples(self, problems: Sequence[Problem]) -> tuple[list[Example], list[str]]:
         """What is learnt from, and for each problem whose answer this form cannot hold, its place and why."""

@@ -72,7 +72,10 @@ def _measured(contest: Contest, name: str, made: Sequence[Trained], rate: float,
         given = {"predictions": (found_RE2[..., 0] == found_RE2[..., 1]).astype(np.int64), "marks": found_RE2}
     form, lost = settings.paradigms[name], made[best].lost
     several = f", {made[best].examples:.3g} examples of each" if made[best].examples > 1 else ""
-    notes = (f"{len(lost)} training answers have no form in it; the first: {lost[0]}.",) if lost else ()
+    notes: tuple[str, ...] = (
+        (f"{len(lost)} training answers have no form in it; the first: {lost[0]}.",) if lost else ()
+    )
+    notes += solvers[best].cut_in_words(asked.train, which="training texts")
     steps = made[best].run.cost.steps - made[best].head.steps
     on_top = f"; on top {TAUGHT}, {settings.learnt(name).head_steps:,} updates" if made[best].head != Cost() else ""
     return Arm(

@@ -1,17 +1,26 @@
 """What is kept of a text that is longer than the model reads at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from quire.core.example import Passage
+from quire.core.heads import MOST
 
 Piece: TypeAlias = Literal["head", "tail", "head+tail"]
 """What is read in one piece."""
 Cut: TypeAlias = Literal[Piece, "windows"]
 """Or all of it, a window at a time."""
+
+KEPT: Mapping[Cut, str] = {
+    "head": "the beginning",
+    "tail": "the end",
+    "head+tail": "a quarter from the beginning and the rest from the end",
+    "windows": f"all that {MOST} windows of that length hold, each read by itself",
+}
+"""What each way of cutting keeps of a text that is too long."""
 
 
 def cut(passage: Passage, *, limit: int, how: Cut) -> Passage:
